@@ -1,0 +1,192 @@
+"""From a model's files to a pipeline, without the network, without pickles and without anything left to chance."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from intaglio.backends.inspect import inspect_config, inspect_model, pipeline_class
+from intaglio.backends.quiet import library
+from intaglio.backends.schedulers import scheduler_class, unknown_scheduler
+from intaglio.core.context import ModelFile
+from intaglio.core.errors import IntaglioError, Invalid, InvalidModel, ModelUnavailable, Unavailable
+
+# A weights file's name: stem, shard, variant, shard.
+_WEIGHTS = re.compile(r"[A-Za-z_]+(?:-\d+-of-\d+)?(?:\.(\w+?))?(?:-\d+-of-\d+)?\.safetensors")
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
+_UNFILLED = ("newly initialized", "MISSING", "not initialized from")
+# Parts that only judge or mark a finished picture; they would cost exactness and are not part of the model.
+_NOT_LOADED = {"safety_checker": None, "requires_safety_checker": False, "add_watermarker": False}
+# The flow-matching scheduler of the same method, for field names on a flow-matching model.
+_FLOW_TWINS = {
+    "EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler",
+    "HeunDiscreteScheduler": "FlowMatchHeunDiscreteScheduler",
+    "LCMScheduler": "FlowMatchLCMScheduler",
+}
+
+
+def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
+    """The pipeline of `model` on `device`; `logged` is where the libraries' warnings arrive.
+
+    Raises UnsafeModel and InvalidModel as `inspect_model`, InvalidModel for weights that do not fill the pipeline,
+    ModelUnavailable when the file is gone, and Unavailable when a single file has no pipeline folder beside it.
+    """
+    if not model.path.exists():
+        raise ModelUnavailable(f"model {model.name!r} is not at {model.path}")
+    start = len(logged)
+    try:
+        pipeline = _from_folder(model, dtype) if model.path.is_dir() else _from_file(model, dtype)
+    except IntaglioError:
+        raise
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
+        raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
+    except Exception as error:
+        # diffusers' own SingleFileComponentError derives from Exception alone.
+        if type(error).__module__.partition(".")[0] not in {"diffusers", "safetensors", "safetensors_rust"}:
+            raise
+        raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
+    _check_filled(model, pipeline, logged[start:])
+    return pipeline.to(device)
+
+
+def _brief(error: Exception) -> str:
+    text = getattr(error, "message", "") or str(error) or type(error).__name__
+    if "meta tensor" in text:
+        return "it does not hold all weights of its pipeline"
+    return next((line.strip() for line in str(text).splitlines() if line.strip()), type(error).__name__)[:300]
+
+
+def _from_folder(model: ModelFile, dtype: Any) -> Any:
+    facts = inspect_model(model.path)
+    if facts.kind != "checkpoint":
+        raise InvalidModel(f"model {model.name!r} is a {facts.kind}, not a checkpoint")
+    cls = _pipeline_type(model.path)
+    return cls.from_pretrained(
+        str(model.path),
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        variant=variant_of(model.path),
+        **_left_out(cls),
+    )
+
+
+def _from_file(model: ModelFile, dtype: Any) -> Any:
+    facts = inspect_model(model.path)
+    if facts.kind != "checkpoint":
+        raise InvalidModel(f"model {model.name!r} is of kind {facts.kind}, not a checkpoint")
+    if model.config is None:
+        # diffusers would look for a configuration on the hub here, even when told to use local files only.
+        raise Unavailable(
+            f"model {model.name!r} ({facts.family}) needs a pipeline folder that says how it is put together",
+            hint="Add it with one: intaglio models add FILE --config FOLDER",
+        )
+    inspect_config(model.config)
+    cls = _pipeline_type(model.config)
+    if not hasattr(cls, "from_single_file"):
+        raise InvalidModel(f"{cls.__name__} does not load single files; use a pipeline folder")
+    with _named_safetensors(model.path) as path:
+        return cls.from_single_file(
+            str(path), config=str(model.config), dtype=dtype, local_files_only=True, **_left_out(cls)
+        )
+
+
+@contextmanager
+def _named_safetensors(path: Path) -> Iterator[Path]:
+    """A path to the same file that ends in .safetensors: diffusers unpickles files of any other name."""
+    if path.suffix == ".safetensors":
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="intaglio-") as folder:
+        link = Path(folder) / "model.safetensors"
+        link.symlink_to(path.resolve())
+        yield link
+
+
+def _pipeline_type(folder: Path) -> Any:
+    diffusers = library("diffusers")
+    name = pipeline_class(folder)
+    cls = getattr(diffusers, name, None)
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.DiffusionPipeline)):
+        raise InvalidModel(f"{folder} asks for {name!r}, which diffusers {diffusers.__version__} does not have")
+    return cls
+
+
+def _left_out(cls: Any) -> dict[str, Any]:
+    taken = signature(cls.__init__).parameters
+    return {name: value for name, value in _NOT_LOADED.items() if name in taken}
+
+
+def variant_of(folder: Path) -> str | None:
+    """The variant ("fp16") to load when some component of `folder` has its weights in no other form."""
+    found: set[str] = set()
+    for place in {file.parent for file in folder.glob("*/*.safetensors")}:
+        names = (_WEIGHTS.fullmatch(file.name) for file in place.glob("*.safetensors"))
+        variants = {match.group(1) or "" for match in names if match}
+        if "" not in variants:
+            found |= variants
+    return "fp16" if "fp16" in found else min(found, default=None)
+
+
+def _check_filled(model: ModelFile, pipeline: Any, logged: list[str]) -> None:
+    """Refuse weights with holes: the libraries would fill them with random numbers and say so in a log line."""
+    for name, part in pipeline.components.items():
+        if hasattr(part, "parameters") and any(tensor.is_meta for tensor in part.parameters()):
+            raise InvalidModel(f"model {model.name!r} does not hold all weights of its {name}")
+    lines = (line for text in logged for line in text.splitlines())
+    line = next((line for line in lines if any(mark in line for mark in _UNFILLED)), None)
+    if line is not None:
+        reason = " ".join(_COLOUR.sub("", line).split())[:300]
+        raise InvalidModel(f"model {model.name!r} does not hold all weights of its pipeline: {reason}")
+
+
+def task_pipeline(base: Any, *, from_image: bool) -> Any:
+    """A pipeline for one generation that shares `base`'s parts. Raises Invalid when it cannot start from a picture."""
+    auto = "AutoPipelineForImage2Image" if from_image else "AutoPipelineForText2Image"
+    try:
+        pipeline = getattr(library("diffusers"), auto).from_pipe(base)
+    except ValueError as error:
+        if from_image:
+            raise Invalid(f"{type(base).__name__} cannot start from a picture") from error
+        # A pipeline that is not one of several for its model: a shallow copy keeps the warm one's scheduler.
+        pipeline = type(base)(**base.components)
+    if hasattr(pipeline, "watermark"):
+        # SDXL marks pictures when another package happens to be installed.
+        pipeline.watermark = None
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def make_scheduler(base: Any, name: str) -> Any:
+    """A fresh scheduler `name` with the model's own noise schedule. Raises Invalid when the two do not go together."""
+    diffusers = library("diffusers")
+    class_name, settings = scheduler_class(name)
+    config = base.scheduler.config
+    flow = _is_flow(type(base.scheduler).__name__, config)
+    if flow and class_name != name:
+        class_name = _FLOW_TWINS.get(class_name, class_name)
+    cls: Any = getattr(diffusers, class_name, None)
+    if not (isinstance(cls, type) and issubclass(cls, diffusers.SchedulerMixin)):
+        raise unknown_scheduler(name, tuple(entry for entry in dir(diffusers) if entry.endswith("Scheduler")))
+    changes = dict(settings)
+    if flow and not _is_flow(class_name, {}):
+        if "use_flow_sigmas" not in signature(cls).parameters:
+            raise Invalid(f"scheduler {name!r} does not go with this model, which was trained by flow matching")
+        shift = config.get("shift", 1.0)
+        changes |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+    if not flow and _is_flow(class_name, {}):
+        raise Invalid(f"scheduler {name!r} is for flow-matching models, which this is not")
+    return _built(cls, config, changes)
+
+
+def _built(cls: Any, config: Any, changes: dict[str, Any]) -> Any:
+    return cls.from_config(config, **changes)
+
+
+def _is_flow(class_name: str, config: Any) -> bool:
+    return "FlowMatch" in class_name or bool(config.get("use_flow_sigmas", False))

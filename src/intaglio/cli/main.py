@@ -1,0 +1,91 @@
+"""The `intaglio` command: its nouns, loaded when they are asked for, and the place where errors become words."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from intaglio.cli.app import App, say_error
+from intaglio.core.errors import IntaglioError, exit_code
+
+# Noun or command -> where it is and what --help says of it, so that --help loads none of them.
+COMMANDS = {
+    "init": ("intaglio.cli.library:init", "Make a library here, or in a folder."),
+    "workflows": ("intaglio.cli.workflows:workflows", "Graphs that say what is wanted."),
+    "tasks": ("intaglio.cli.tasks:tasks", "Runs of workflows."),
+    "versions": ("intaglio.cli.versions:versions", "Runs kept with their reason; bring one back."),
+    "assets": ("intaglio.cli.assets:assets", "Pictures and other files, by content."),
+    "models": ("intaglio.cli.models:models", "Models, by content."),
+    "nodes": ("intaglio.cli.nodes:nodes", "What a node can be."),
+    "library": ("intaglio.cli.library:library", "Check and tidy the library."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--library", metavar="DIR", help="The library; else INTAGLIO_LIBRARY, else the nearest one above.")
+@click.version_option(package_name="intaglio", prog_name="intaglio")
+@click.pass_context
+def cli(ctx: click.Context, library: str | None) -> None:
+    """Run generative workflows, keep everything that made each picture, bring any of them back.
+
+    Exit codes: 0 done (reproduce: identical), 1 a node failed, 2 bad input, 3 not found, 4 unavailable,
+    10 reproduced but not identical, 130 cancelled.
+    """
+    ctx.obj = App(library=library)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code. No exception and no traceback leaves it."""
+    as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = cli.main(args=arguments, prog_name="intaglio", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        say_error("cancelled", "cancelled", "", as_json)
+        return 130
+    except IntaglioError as error:
+        say_error(error.code, str(error), error.hint, as_json, grade=getattr(error, "grade", None))
+        return exit_code(error)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        # Our own bug: the user gets one sentence and a file to send, never a traceback on the screen.
+        with tempfile.NamedTemporaryFile("w", prefix="intaglio-", suffix=".txt", delete=False) as report:
+            traceback.print_exc(file=report)
+        text = f"{type(error).__name__}: {error}"
+        say_error("internal", f"Intaglio failed: {text}", f"Report it, with the file {report.name}.", as_json)
+        return 1
+
+
+def run() -> None:
+    """The entry point of the installed command."""
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""intaglio nodes ..."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intaglio.cli.app import App, common, table
+
+if TYPE_CHECKING:
+    from intaglio.core.nodetype import NodeType, Param
+
+
+@click.group()
+def nodes() -> None:
+    """What a node can be."""
+
+
+@nodes.command("list")
+@common
+def list_(app: App) -> None:
+    """Node types at hand."""
+    with app.open() as studio:
+        found = studio.nodes.list()
+    rows = [(t.name, f"@{t.version}", "seeded" if t.draws else "", t.doc.splitlines()[0]) for t in found]
+    app.show([described(t) for t in found], lambda: table(rows))
+
+
+@nodes.command()
+@click.argument("name")
+@common
+def show(app: App, name: str) -> None:
+    """Inputs, parameters and outputs of a node type."""
+    with app.open() as studio:
+        found = studio.nodes.show(name)
+    app.show(described(found), lambda: _words(found))
+
+
+def described(node_type: NodeType) -> dict[str, Any]:
+    """A node type as JSON values."""
+    return {
+        "name": node_type.name,
+        "version": node_type.version,
+        "doc": node_type.doc,
+        "role": node_type.role,
+        "draws": node_type.draws,
+        "batch": node_type.batch,
+        "inputs": [{"name": p.name, "type": p.type, "optional": p.optional} for p in node_type.inputs],
+        "outputs": [{"name": p.name, "type": p.type} for p in node_type.outputs],
+        "params": [_param(param) for param in node_type.params],
+    }
+
+
+def _param(param: Param) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": param.name, "type": param.type, "required": param.required, "doc": param.doc}
+    if not param.required:
+        facts["default"] = param.default
+    facts |= {name: value for name in ("ge", "le") if (value := getattr(param, name)) is not None}
+    facts |= {name: value for name in ("model_kind", "from_model") if (value := getattr(param, name))}
+    return facts | ({"choices": list(param.choices)} if param.choices else {})
+
+
+def _words(node_type: NodeType) -> None:
+    click.echo(f"{node_type.name}@{node_type.version}  {node_type.doc}\n")
+    rows = [("input", p.name, p.type, "optional" if p.optional else "", "") for p in node_type.inputs]
+    if node_type.draws:
+        rows.append(("seed", "seed", "integer", "0 to 18446744073709551615", "Drawn when left out or 0."))
+    if node_type.batch:
+        rows.append(("count", "count", "integer", "", "How many pictures; each has a seed of its own."))
+    for param in node_type.params:
+        default = "required" if param.required else "the model's own" if param.from_model else repr(param.default)
+        limits = param.bounds or " | ".join(param.choices)
+        rows.append(("param", param.name, param.type, f"{default}{'; ' if limits else ''}{limits}", param.doc))
+    rows += [("output", p.name, p.type, "", "") for p in node_type.outputs]
+    table(rows, "  ")

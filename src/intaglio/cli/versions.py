@@ -1,0 +1,177 @@
+"""intaglio versions ..."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from intaglio.cli.app import App, common, short, table, watching
+
+if TYPE_CHECKING:
+    from intaglio.core.fidelity import OutputFidelity
+    from intaglio.core.grade import Grade
+    from intaglio.core.version import Version
+    from intaglio.studio.reproduce import Reproduced
+
+NOT_IDENTICAL = 10
+
+
+@click.group()
+def versions() -> None:
+    """Runs kept with their reason; bring one back."""
+
+
+@versions.command("list")
+@click.option("--workflow", help="Only versions of this workflow.")
+@click.option("--limit", default=20, type=click.IntRange(1, 1000), help="How many.")
+@click.option("--before", metavar="DIGEST", help="Only versions older than this one.")
+@common
+def list_(app: App, workflow: str | None, limit: int, before: str | None) -> None:
+    """The newest versions."""
+    with app.open() as studio:
+        found = studio.versions.list(workflow=workflow, limit=limit, before=before)
+    rows = [
+        (f"{v.workflow.name}/{v.name}", v.created[:19], v.author, short(digest), v.annotation or "(without annotation)")
+        for digest, v in found
+    ]
+    app.show([{"digest": digest, "version": version} for digest, version in found], lambda: table(rows))
+
+
+@versions.command()
+@click.argument("version")
+@common
+def show(app: App, version: str) -> None:
+    """A version: v3, WORKFLOW/v3, a label, a digest, a task id, or one of its output files."""
+    with app.open() as studio:
+        digest, found = studio.versions.find(version)
+        attempts = studio.versions.history(digest)
+    record = {"digest": digest, "version": found, "reproductions": attempts}
+    app.show(record, lambda: _words(digest, found, len(attempts)))
+
+
+@versions.command()
+@click.argument("task")
+@click.option("--label", default="", help="A word or two.")
+@click.option("--annotation", default="", help="Why this version is made.")
+@click.option("--no-annotation", is_flag=True, help="Go without a reason; that is recorded.")
+@common
+def save(app: App, task: str, label: str, annotation: str, no_annotation: bool) -> None:
+    """Make a finished TASK the next version of its workflow."""
+    with app.open() as studio:
+        task_id = studio.tasks.get(task).id
+        digest, found = studio.versions.save(task_id, label=label, annotation=annotation, no_annotation=no_annotation)
+    app.show({"digest": digest, "version": found}, lambda: _words(digest, found, 0))
+
+
+@versions.command()
+@click.argument("version")
+@click.option("--only", default="", metavar="STEP", help="Only this output, or one picture of a batch: base[2].")
+@click.option("--paranoid", is_flag=True, help="Read every byte of the models again.")
+@common
+def grade(app: App, version: str, only: str, paranoid: bool) -> None:
+    """Say what a reproduction would come to, without running it."""
+    with app.open() as studio:
+        found = studio.versions.grade(version, only=only, paranoid=paranoid)
+    app.show(found, lambda: grade_words(found))
+
+
+@versions.command()
+@click.argument("version")
+@click.option("--only", default="", metavar="STEP", help="Only this output, or one picture of a batch: base[2].")
+@click.option("--paranoid", is_flag=True, help="Read every byte of the models again.")
+@common
+def reproduce(app: App, version: str, only: str, paranoid: bool) -> int:
+    """Run a version again from its record alone, and compare. Exit code 10 when it is not identical."""
+    from intaglio.core.fidelity import is_identical
+
+    with app.open() as studio, watching() as watch:
+        done = studio.versions.reproduce(version, only=only, watch=watch, paranoid=paranoid)
+    app.show(report(done), lambda: _reproduced(done))
+    return 0 if is_identical(done.fidelity.verdict) else NOT_IDENTICAL
+
+
+@versions.command()
+@click.argument("version")
+@click.option("--to", "folder", default="", metavar="DIR", help="Where to; else a folder named after the version.")
+@common
+def export(app: App, version: str, folder: str) -> None:
+    """Write a version's pictures, its seed record and its whole record into a folder."""
+    with app.open() as studio:
+        _, found = studio.versions.find(version)
+        files = studio.versions.export(version, folder or f"{found.workflow.name}-{found.name}")
+    app.show([str(file) for file in files], lambda: click.echo("\n".join(str(file) for file in files)))
+
+
+def report(done: Reproduced) -> dict[str, Any]:
+    """A reproduction as JSON values."""
+    return {
+        "version": done.digest,
+        "name": f"{done.version.workflow.name}/{done.version.name}",
+        "grade": done.grade.grade,
+        "gaps": done.grade.gaps,
+        "task": done.task.id,
+        "fidelity": done.fidelity.verdict,
+        "first_difference": done.fidelity.first_difference,
+        "outputs": done.fidelity.outputs,
+    }
+
+
+def grade_words(found: Grade) -> None:
+    """A grade with its reasons."""
+    meaning = {
+        "full": "everything that made it is here, unchanged",
+        "approximate": "everything asked for is here, but something around it changed",
+        "partial": "something needed is not here",
+    }
+    click.echo(f"grade     {found.grade}: {meaning[found.grade]}")
+    for gap in found.gaps:
+        click.echo(f"  {gap.code}: {gap.message}\n    {gap.remedy}")
+
+
+def _reproduced(done: Reproduced) -> None:
+    click.echo(f"version   {done.version.workflow.name}/{done.version.name}  {short(done.digest)}")
+    grade_words(done.grade)
+    click.echo(f"task      {done.task.id}")
+    click.echo(f"fidelity  {done.fidelity.verdict}")
+    for output in done.fidelity.outputs:
+        click.echo(f"  {output.step}: {_compared(output)}")
+    if done.fidelity.first_difference:
+        click.echo(f"  first difference at node {done.fidelity.first_difference}")
+
+
+def _compared(output: OutputFidelity) -> str:
+    if output.same_pixels:
+        return f"{output.verdict}  {short(output.stored)}"
+    if output.ssim is None:
+        return f"{output.verdict}  {output.note}"
+    psnr = "" if output.psnr is None else f", PSNR {output.psnr:.1f} dB"
+    return (
+        f"{output.verdict}  largest difference {output.max_difference}/255, mean {output.mean_difference:.4f}, "
+        f"{100 * (output.changed_share or 0):.2f} % of pixels{psnr}, SSIM {output.ssim:.4f}; "
+        f"difference picture {short(output.difference)}"
+    )
+
+
+def _words(digest: str, version: Version, attempts: int) -> None:
+    table(
+        [
+            ("version", f"{version.workflow.name}/{version.name}"),
+            ("digest", digest),
+            ("annotation", version.annotation or "(without, on purpose)"),
+            ("workflow", f"{version.workflow.name} @{version.workflow.version} {' '.join(version.workflow.changes)}"),
+            ("task", version.task),
+            ("snapshot", version.snapshot),
+            ("parent", version.parent or "-"),
+            ("made", f"{version.created} by {version.author}"),
+            ("reproduced", f"{attempts} times" if attempts else "not yet"),
+        ]
+    )
+    for step, params in version.parameters.items():
+        seed = version.seeds.get(step)
+        click.echo(f"\n{step}" + (f"  seed {seed.value} ({seed.origin})" if seed else ""))
+        rows = [(name, str(value)) for name, value in params.items()]
+        rows += list(version.models.get(step, {}).items()) + list(version.references.get(step, {}).items())
+        table(rows, "  ")
+    for output in version.outputs:
+        click.echo(f"\noutput {output.step}  {output.address}")

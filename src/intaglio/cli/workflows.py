@@ -1,0 +1,60 @@
+"""intaglio workflows ..."""
+
+from __future__ import annotations
+
+import click
+
+from intaglio.cli.app import App, common, short, table
+
+
+@click.group()
+def workflows() -> None:
+    """Graphs that say what is wanted."""
+
+
+@workflows.command()
+@click.argument("file")
+@common
+def add(app: App, file: str) -> None:
+    """Keep the workflow in FILE (YAML or JSON); changed content becomes its next version."""
+    with app.open() as studio:
+        reference = studio.workflows.add(file)
+    app.show(reference, lambda: click.echo(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
+
+
+@workflows.command("list")
+@common
+def list_(app: App) -> None:
+    """Workflows, by name."""
+    with app.open() as studio:
+        found = studio.workflows.list()
+    records = [
+        {"name": name, "version": version, "digest": digest, "created": created}
+        for name, version, digest, created in found
+    ]
+    app.show(
+        records,
+        lambda: table([(name, f"@{version}", short(digest), time[:19]) for name, version, digest, time in found]),
+    )
+
+
+@workflows.command()
+@click.argument("workflow")
+@common
+def show(app: App, workflow: str) -> None:
+    """A workflow as a file one can edit. WORKFLOW is NAME or NAME@VERSION."""
+    from intaglio.studio.documents import write_text
+
+    with app.open() as studio:
+        found, _ = studio.workflows.show(workflow)
+    app.show(found, lambda: click.echo(write_text(found), nl=False))
+
+
+@workflows.command()
+@click.argument("workflow")
+@common
+def check(app: App, workflow: str) -> None:
+    """Check a workflow file, or one in the library, without running it."""
+    with app.open() as studio:
+        found = studio.workflows.check(workflow)
+    app.show(found, lambda: click.echo(f"{found.name}: {len(found.nodes)} nodes, {found.mode}; nothing wrong"))

@@ -1,0 +1,64 @@
+"""The one written form of a record, and its digest.
+
+Canonical JSON is RFC 8785: sorted keys, shortest numbers, no text normalisation. What it cannot hold without loss
+(NaN, infinities, integers beyond 2^53, lone surrogates) is refused, so seeds travel as decimal strings.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from intaglio.core.errors import InvalidRecord
+
+PREFIX = "blake3:"
+HEX_LENGTH = 64
+
+
+def canonical(value: object) -> bytes:
+    """`value` (dicts, lists or tuples, str, int, float, bool, None) as RFC 8785 bytes. Raises InvalidRecord."""
+    import rfc8785
+
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its own value type is narrower than it accepts
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidRecord(f"cannot be written exactly: {error}") from error
+
+
+def digest_bytes(data: bytes | bytearray | memoryview) -> str:
+    """BLAKE3 of `data`, written `blake3:<64 hex>`."""
+    from blake3 import blake3
+
+    return PREFIX + blake3(data).hexdigest()
+
+
+def digest_value(kind: str, value: object) -> str:
+    """Digest of a value under its kind: two kinds of record never share a digest."""
+    return digest_bytes(canonical([kind, value]))
+
+
+def is_digest(text: str) -> bool:
+    """Whether `text` is a whole digest as `digest_bytes` writes it."""
+    hexpart = text.removeprefix(PREFIX)
+    return text.startswith(PREFIX) and len(hexpart) == HEX_LENGTH and not set(hexpart) - set("0123456789abcdef")
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Strict JSON: duplicate keys, NaN and infinities are refused. Raises InvalidRecord."""
+    try:
+        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"not valid JSON: {error}") from error
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key {twice!r} is there twice")
+    return result
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} has no place in a record")

@@ -1,0 +1,70 @@
+"""What a node's function is given besides its inputs and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from intaglio.core.image import Image
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An exact model, found and checked, ready to be loaded.
+
+    `layout` is "diffusers" (a pipeline folder) or "single-file" (one checkpoint). `config` is the pipeline folder that
+    says how a single file is put together, or None for the layouts diffusers knows by itself.
+    """
+
+    name: str
+    digest: str
+    layout: str
+    path: Path
+    config: Path | None = None
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One picture to be made by a diffusion model; everything is settled, nothing is left to a default.
+
+    Sizes are pixels. `scheduler` is a field name ("euler_a") or a diffusers class name ("DDIMScheduler"). `clip_skip`
+    counts the text-encoder layers left out, 0 for none. With `image`, it is repainted with `strength` in (0, 1].
+    """
+
+    model: ModelFile
+    prompt: str
+    negative_prompt: str
+    seed: int
+    steps: int
+    guidance: float
+    width: int
+    height: int
+    scheduler: str
+    clip_skip: int
+    dtype: str
+    device: str
+    image: Image | None = None
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """How running code speaks to whoever waits for it.
+
+    `progress(done, total)` after each unit of work; `check()` raises Cancelled when the user asked to stop;
+    `note(text)` keeps a remark in the node's record ("prompt cut to 77 tokens").
+    """
+
+    progress: Callable[[int, int], None] = lambda done, total: None
+    check: Callable[[], None] = lambda: None
+    note: Callable[[str], None] = lambda text: None
+
+
+@dataclass(frozen=True)
+class Context:
+    """One step's surroundings: its id, how to speak to whoever waits, and the way to a backend that makes pixels."""
+
+    step: str
+    hooks: Hooks = field(default_factory=Hooks)
+    generate: Callable[[Generation, Hooks], Image] | None = None

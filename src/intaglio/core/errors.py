@@ -1,0 +1,227 @@
+"""Every error Intaglio raises on purpose.
+
+One tree, drawn here; each class carries the facts as attributes and a hint that says what to do next. `EXIT_CODES`
+is the one table that turns them into exit codes. Messages name the thing, in lower case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class IntaglioError(Exception):
+    """Anything Intaglio refuses or cannot do. `hint` is an imperative sentence, or empty."""
+
+    code = "error"
+    hint = ""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+# -- the input is wrong ---------------------------------------------------------------------------------------------
+
+
+class Invalid(IntaglioError):
+    """The input cannot be what the user means."""
+
+    code = "invalid"
+
+
+class InvalidWorkflow(Invalid):
+    """A workflow that cannot be read or planned; `node` and `field` say where."""
+
+    code = "workflow.invalid"
+
+    def __init__(self, message: str, *, node: str = "", field: str = "", hint: str | None = None) -> None:
+        where = f"node {node!r}" if node else "workflow"
+        if field:
+            where += f", {field}"
+        super().__init__(f"{where}: {message}", hint=hint)
+        self.node = node
+        self.field = field
+
+
+class InvalidSeed(Invalid):
+    """A seed that no generator takes."""
+
+    code = "seed.invalid"
+    hint = "Give a whole number from 0 to 18446744073709551615; leave it out, or give 0, to have one drawn."
+
+
+class UnpinnedSeed(Invalid):
+    """Production mode met a drawing node without a fixed seed."""
+
+    code = "seed.unpinned"
+    hint = "Approve a version, or give each node a seed."
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        super().__init__(f"production mode needs a seed on: {', '.join(nodes)}")
+        self.nodes = tuple(nodes)
+
+
+class UnpinnedModel(Invalid):
+    """Production mode met a model that is named by an alias."""
+
+    code = "model.unpinned"
+    hint = "Name an exact version (name:label or a digest)."
+
+    def __init__(self, nodes: Sequence[str]) -> None:
+        super().__init__(f"production mode needs an exact model on: {', '.join(nodes)}")
+        self.nodes = tuple(nodes)
+
+
+class InvalidRecord(Invalid):
+    """Bytes that are not the record they are said to be."""
+
+    code = "record.invalid"
+
+
+class AnnotationMissing(Invalid):
+    """A version without a reason."""
+
+    code = "annotation.missing"
+    hint = "Say why in an annotation (--annotation TEXT), or go without on purpose (--no-annotation)."
+
+
+class UnsafeModel(Invalid):
+    """A model file that can run code when it is loaded."""
+
+    code = "model.unsafe"
+    hint = "Use a safetensors file of the same model."
+
+
+class InvalidModel(Invalid):
+    """A file or folder that is not a model Intaglio can load."""
+
+    code = "model.invalid"
+
+
+class InvalidImage(Invalid):
+    """Bytes that are not a picture, or not one that is safe to decode."""
+
+    code = "image.invalid"
+    hint = "Use a whole PNG, JPEG or WebP picture of at most 100 megapixels."
+
+
+class RecordMismatch(Invalid):
+    """A record found in or beside a file that does not belong to it."""
+
+    code = "record.mismatch"
+    hint = "Trust the picture or the record, not both; search for the picture with its record removed."
+
+
+class Conflict(IntaglioError):
+    """What is asked contradicts what is already there."""
+
+    code = "conflict"
+
+
+# -- it is not there ------------------------------------------------------------------------------------------------
+
+
+class NotFound(IntaglioError):
+    """Something named does not exist."""
+
+    code = "not_found"
+
+    def __init__(self, kind: str, name: str, *, hint: str | None = None) -> None:
+        super().__init__(f"no {kind} {name!r}", hint=hint)
+        self.kind = kind
+        self.name = name
+
+
+class NoLibrary(IntaglioError):
+    """No library here or above."""
+
+    code = "library.not_found"
+    hint = "Make one with: intaglio init"
+
+
+# -- it is there, but not usable now --------------------------------------------------------------------------------
+
+
+class Unavailable(IntaglioError):
+    """Something needed is missing, damaged, changed or locked at this moment."""
+
+    code = "unavailable"
+
+
+class ModelUnavailable(Unavailable):
+    """A model whose file is missing or is no longer the recorded content."""
+
+    code = "model.unavailable"
+    hint = "Bring the file back, or add it again under a new version: intaglio models add PATH --name NAME"
+
+
+class Damaged(Unavailable):
+    """Stored bytes that are no longer what their digest says."""
+
+    code = "library.damaged"
+    hint = "See what it hits with: intaglio library check"
+
+
+class LibraryTooNew(Unavailable):
+    """A library written by a newer Intaglio."""
+
+    code = "library.too_new"
+    hint = "Upgrade Intaglio; nothing in the library was touched."
+
+
+class StorageFailed(Unavailable):
+    """The disk refused: full, read-only, no permission."""
+
+    code = "storage.failed"
+    hint = "Free some space or fix the permissions, then run it again; what was finished is kept."
+
+
+class BackendMissing(Unavailable):
+    """The libraries that make pixels are not installed."""
+
+    code = "backend.missing"
+    hint = "Install them with: pip install 'intaglio[diffusers]'"
+
+
+class CannotReproduce(Unavailable):
+    """Reproduction stopped before it ran; `grade` says why."""
+
+    code = "reproduce.refused"
+
+    def __init__(self, message: str, *, grade: object, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.grade = grade
+
+
+class NodeFailed(IntaglioError):
+    """A node's own code failed while it ran."""
+
+    code = "node.failed"
+
+    def __init__(self, node: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(f"node {node!r}: {reason}", hint=hint)
+        self.node = node
+
+
+class Cancelled(IntaglioError):
+    """The user asked to stop."""
+
+    code = "cancelled"
+
+
+# The one place where errors become exit codes; the most specific class in a class's bases wins.
+EXIT_CODES: dict[type[IntaglioError], int] = {
+    IntaglioError: 1,
+    Invalid: 2,
+    Conflict: 2,
+    NotFound: 3,
+    NoLibrary: 3,
+    Unavailable: 4,
+    Cancelled: 130,
+}
+
+
+def exit_code(error: IntaglioError) -> int:
+    """The exit code of `error`, by its nearest class in `EXIT_CODES`."""
+    return next(EXIT_CODES[cls] for cls in type(error).__mro__ if cls in EXIT_CODES)

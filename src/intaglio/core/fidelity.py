@@ -1,0 +1,71 @@
+"""The measurement after a reproduction: how each output compares with the stored one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from intaglio.core.grade import Grade
+from intaglio.core.record import record
+
+Verdict = Literal["identical bytes", "identical pixels", "similar", "different", "missing"]
+_WORST_FIRST: tuple[Verdict, ...] = ("missing", "different", "similar", "identical pixels", "identical bytes")
+
+# From here up the structural similarity of two pictures is called "similar"; below, "different".
+SIMILAR_SSIM = 0.95
+
+
+@record
+class OutputFidelity:
+    """One output held against the stored one. Differences are in 8-bit steps; `psnr` in dB, None when identical.
+
+    `stored`, `produced` and `difference` (the picture of the difference) are asset digests; "" where there is none.
+    The numbers are None where the two cannot be compared pixel by pixel (another size or mode).
+    """
+
+    node: str
+    step: str
+    stored: str
+    produced: str
+    verdict: Verdict
+    same_bytes: bool
+    same_pixels: bool
+    max_difference: int | None = None
+    mean_difference: float | None = None
+    changed_share: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    difference: str = ""
+    note: str = ""
+
+
+@record
+class Fidelity:
+    """The verdict over all outputs (the worst of them), and the first step whose output differs ("" = none)."""
+
+    verdict: Verdict
+    outputs: tuple[OutputFidelity, ...]
+    first_difference: str = ""
+
+
+@record
+class Reproduction:
+    """One attempt to bring a version back: what was predicted, what was measured, when and by which task."""
+
+    kind: Literal["reproduction"] = "reproduction"
+    format: Literal[1] = 1
+    version: str
+    task: str
+    created: str
+    grade: Grade
+    fidelity: Fidelity
+
+
+def is_identical(verdict: Verdict) -> bool:
+    """Whether a verdict means: every pixel the same."""
+    return verdict in ("identical bytes", "identical pixels")
+
+
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict over several outputs. With none to compare nothing was shown, so it is "missing"."""
+    return min(verdicts, key=_WORST_FIRST.index, default="missing")

@@ -1,0 +1,139 @@
+"""Finding the gaps between a snapshot and the present: pure rules over facts that others gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+from intaglio.core.environment import Environment
+from intaglio.core.grade import Gap
+from intaglio.core.model import ModelVersion
+from intaglio.core.nodetype import NodeTypes
+from intaglio.core.plan import Plan
+
+ModelState = Literal["ok", "missing", "changed", "unhashed"]
+AssetState = Literal["ok", "missing", "damaged"]
+
+# Libraries whose version can change pixels: those every node uses, and those that run models.
+_EVERY_NODE = ("numpy", "pillow")
+_MODELS = ("accelerate", "diffusers", "peft", "safetensors", "tokenizers", "torch", "transformers")
+# What the backend says of itself that can change pixels.
+_BACKEND_DEVICE = ("cpu_capability", "devices", "cuda", "driver", "mps")
+
+
+def node_gaps(plan: Plan, types: NodeTypes) -> Iterator[Gap]:
+    """Node types that are gone, or that no longer take what the plan hands them."""
+    for step in plan.steps:
+        name = f"{step.type}@{step.type_version}"
+        node_type = types.exact(step.type, step.type_version)
+        if node_type is None:
+            code = "node.version_changed" if step.type in types else "node.unknown"
+            here = f"; here it is {step.type}@{types[step.type].version}" if step.type in types else ""
+            yield Gap(
+                code=code,
+                subject=step.id,
+                message=f"node {step.id!r} ran as {name}, which is not installed{here}",
+                remedy=f"Install the Intaglio or plug-in version that has {name}.",
+            )
+            continue
+        handed = {*step.params, *step.models, *step.assets}
+        declared = {param.name for param in node_type.params}
+        required = {param.name for param in node_type.params if param.type not in ("model", "image")}
+        for parameter in sorted((handed - declared) | (required - handed)):
+            yield Gap(
+                code="parameter.unknown",
+                subject=f"{step.id}.{parameter}",
+                message=f"{name} and the record of node {step.id!r} do not agree on parameter {parameter!r}",
+                remedy=f"Install the version that has {name} as it was recorded.",
+            )
+
+
+def model_gaps(
+    plan: Plan, models: Mapping[str, ModelVersion], states: Mapping[str, tuple[ModelState, str]]
+) -> Iterator[Gap]:
+    """Models that are not what ran. `states` maps digests to a state and, in words, what was found."""
+    used: dict[str, list[str]] = {}
+    for step in plan.steps:
+        for model in step.models.values():
+            used.setdefault(model.digest, []).append(step.id)
+    for digest, steps in used.items():
+        state, found = states.get(digest, ("missing", "it is not in this library"))
+        if state == "ok":
+            continue
+        recorded = models[digest]
+        yield Gap(
+            code=f"model.{state}",
+            subject=recorded.name,
+            message=(
+                f"model {recorded.name} {recorded.version} ({digest}), used by {', '.join(steps)}, "
+                f"is {'not there' if state == 'missing' else state}: {found}"
+            ),
+            remedy="Bring that exact file back, or add it where it is now: intaglio models add PATH --name "
+            + recorded.name,
+        )
+
+
+def input_gaps(plan: Plan, states: Mapping[str, AssetState]) -> Iterator[Gap]:
+    """Reference files that the store lost. `states` maps asset digests to a state."""
+    for step in plan.steps:
+        for name, asset in step.assets.items():
+            state = states.get(asset.digest, "missing")
+            if state != "ok":
+                yield Gap(
+                    code=f"input.{state}",
+                    subject=f"{step.id}.{name}",
+                    message=f"reference file {asset.name!r} ({asset.digest}) is {state} in the store",
+                    remedy="Put the file back with: intaglio assets add FILE",
+                )
+
+
+def environment_gaps(then: Environment, now: Environment, *, models: bool) -> Iterator[Gap]:
+    """Surroundings that changed and can change pixels. `models`: whether a model ran, so that its libraries count."""
+    yield from _library_gaps(then, now, (*_EVERY_NODE, *_MODELS) if models else _EVERY_NODE)
+    if then.python.split(".")[:2] != now.python.split(".")[:2]:
+        yield _changed("python.changed", "python", then.python, now.python, f"Use Python {then.python}.")
+    if not models:
+        return
+    if (then.cpu.model, then.cpu.instruction_set) != (now.cpu.model, now.cpu.instruction_set):
+        before, after = (f"{e.cpu.model} ({e.cpu.instruction_set})" for e in (then, now))
+        yield _changed("device.changed", "cpu", before, after, "Run it on the same kind of processor.")
+    for name in _BACKEND_DEVICE:
+        if then.backend.get(name) != now.backend.get(name):
+            before, after = str(then.backend.get(name)), str(now.backend.get(name))
+            yield _changed("device.changed", name, before, after, "Run it on the same kind of device.")
+    if then.threads != now.threads:
+        yield _changed(
+            "threads.changed", "threads", str(then.threads), str(now.threads), f"Run it with {then.threads} threads."
+        )
+    if not then.deterministic:
+        yield Gap(
+            code="nondeterministic",
+            subject="deterministic",
+            message="it ran with the exact algorithms switched off",
+            remedy="None for this version; run a new one with deterministic on.",
+        )
+
+
+def _library_gaps(then: Environment, now: Environment, names: Iterable[str]) -> Iterator[Gap]:
+    for name in names:
+        before, after = then.libraries.get(name, ""), now.libraries.get(name, "")
+        if before == after:
+            continue
+        if before and not after:
+            yield Gap(
+                code="library.missing",
+                subject=name,
+                message=f"{name} {before} made it, and {name} is not installed here",
+                remedy=f"Install it with: pip install {name}=={before}",
+            )
+        else:
+            yield _changed("library.changed", name, before, after, f"Install it with: pip install {name}=={before}")
+
+
+def _changed(code: str, subject: str, before: str, after: str, remedy: str) -> Gap:
+    return Gap(
+        code=code,
+        subject=subject,
+        message=f"{subject} was {before or 'not there'}, is {after or 'not there'}; what that changes is not measured",
+        remedy=remedy,
+    )

@@ -1,0 +1,73 @@
+"""How a record is declared: frozen for good, unknown fields refused, told apart by kind and format."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+# Any JSON value. Canonical JSON refuses what is not one, so nothing else gets into a record.
+Json = Any
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that nobody changes after it was made; JSON writers take it for the dict it is."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("records are never changed; make a new one")
+
+    __setitem__ = __delitem__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has none, because it can change; this cannot
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
+        return (FrozenDict, (dict(self),))
+
+
+# The default of mapping fields.
+EMPTY: Mapping[str, Any] = FrozenDict()
+
+
+def frozen(value: Any) -> Any:
+    """`value` with every dict and list inside it made unchangeable."""
+    if isinstance(value, FrozenDict):
+        return value
+    if isinstance(value, Mapping):
+        return FrozenDict({key: frozen(item) for key, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    return value
+
+
+def plain(value: Any) -> Any:
+    """A record, or what is inside one, as plain JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Declare a record, or a part of one: a frozen, keyword-only dataclass whose containers are frozen too.
+
+    A record that stands alone has the fields `kind` and `format`, both constants; a part has neither.
+    """
+
+    def freeze(self: Any) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (dict, list, tuple)):
+                object.__setattr__(self, field.name, frozen(value))
+
+    # `codec` reads records with pydantic, which drops unknown fields unless it is told not to.
+    cls.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]
+    cls.__post_init__ = freeze  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)

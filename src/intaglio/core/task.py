@@ -1,0 +1,100 @@
+"""A task: one request to carry out a plan, from queue to end, and the record of each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from intaglio.core.errors import Conflict
+from intaglio.core.plan import WorkflowRef
+from intaglio.core.record import EMPTY, Json, record
+from intaglio.core.seeds import ExecutedSeed
+
+Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+
+# Only forward. An interrupted task may be taken up again: that is a new attempt, and it is counted.
+FORWARD: Mapping[Status, frozenset[Status]] = {
+    "queued": frozenset({"running", "cancelled"}),
+    "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
+    "interrupted": frozenset({"running", "cancelled"}),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+    "done": frozenset(),
+}
+
+
+@record
+class Failure:
+    """Why a task ended badly: a stable code, the message, the way out, and the step where it happened."""
+
+    code: str
+    message: str
+    hint: str = ""
+    step: str = ""
+
+
+@record
+class Task:
+    """One request to carry out a plan. `plan` and `snapshot` are digests; times are UTC, RFC 3339."""
+
+    kind: Literal["task"] = "task"
+    format: Literal[1] = 1
+    id: str
+    status: Status
+    purpose: Literal["run", "reproduce"] = "run"
+    workflow: WorkflowRef
+    plan: str
+    reproduces: str = ""
+    author: str
+    created: str
+    started: str = ""
+    finished: str = ""
+    attempt: int = 0
+    snapshot: str = ""
+    version: str = ""
+    error: Failure | None = None
+
+
+@record
+class NodeRecord:
+    """What one step did: its executed seed, its content key, inputs and outputs by digest, when, and what it noted.
+
+    `reused_from` names the task whose outputs were taken over, "" when the step really ran. Seconds are wall time.
+    """
+
+    kind: Literal["node-record"] = "node-record"
+    format: Literal[1] = 1
+    task: str
+    step: str
+    node: str
+    type: str
+    type_version: int
+    seed: ExecutedSeed | None = None
+    key: str
+    inputs: Mapping[str, str] = EMPTY
+    outputs: Mapping[str, str]
+    started: str
+    seconds: float
+    attempt: int
+    reused_from: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@record
+class Event:
+    """One line of a task's log, numbered without gaps within the task."""
+
+    kind: Literal["event"] = "event"
+    format: Literal[1] = 1
+    task: str
+    number: int
+    time: str
+    what: str
+    step: str = ""
+    facts: Mapping[str, Json] = EMPTY
+
+
+def check_forward(task: str, old: Status, new: Status) -> None:
+    """Raises Conflict unless a task may go from `old` to `new`."""
+    if new not in FORWARD[old]:
+        raise Conflict(f"task {task!r} is {old}; it cannot become {new}")

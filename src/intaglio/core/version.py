@@ -1,0 +1,53 @@
+"""A version: a snapshot kept together with the reason for it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Literal
+
+from intaglio.core.plan import WorkflowRef
+from intaglio.core.record import Json, record
+from intaglio.core.seeds import ExecutedSeed
+from intaglio.core.snapshot import Output
+
+MAX_SLUG = 60
+
+
+@record
+class Version:
+    """Number and label within its workflow's history, the annotation, and what it keeps.
+
+    `unannotated` is True when going without an annotation was asked for explicitly. `snapshot`, `parent` are digests;
+    `references` are the addresses of reference files, by step and parameter.
+    """
+
+    kind: Literal["version"] = "version"
+    format: Literal[1] = 1
+    number: int
+    label: str
+    annotation: str
+    unannotated: bool
+    workflow: WorkflowRef
+    task: str
+    snapshot: str
+    parent: str
+    created: str
+    author: str
+    parameters: Mapping[str, Mapping[str, Json]]
+    seeds: Mapping[str, ExecutedSeed]
+    models: Mapping[str, Mapping[str, str]]
+    references: Mapping[str, Mapping[str, str]]
+    outputs: tuple[Output, ...]
+
+    @property
+    def name(self) -> str:
+        """The readable name: "v3-warmer-palette", or "v3" without a label."""
+        return f"v{self.number}-{self.label}" if self.label else f"v{self.number}"
+
+
+def slug(text: str) -> str:
+    """A label as it appears in names: lower case, words joined by "-", letters of any script kept."""
+    folded = unicodedata.normalize("NFKC", text).lower()
+    return re.sub(r"[^\w]+", "-", folded).replace("_", "-").strip("-")[:MAX_SLUG].strip("-")

@@ -1,0 +1,170 @@
+"""Every change the store makes to the disk, each with a failpoint before and after.
+
+Tests set an observer that kills the process or raises OSError at a failpoint; so every half-done state that a crash or
+a full disk can leave behind is one that a test has seen. What the system refuses becomes StorageFailed, here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from intaglio.core.errors import StorageFailed
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EIO: "the disk reported an error",
+}
+
+_observers: list[Callable[[str], None]] = []
+
+
+def observe(callback: Callable[[str], None] | None) -> None:
+    """Have `callback` called at every failpoint, in place of the one before; None ends it."""
+    _observers[:] = [] if callback is None else [callback]
+
+
+def point(name: str) -> None:
+    """A failpoint, such as "rename:before"."""
+    for observer in _observers:
+        observer(name)
+
+
+@contextmanager
+def plain_errors(doing: str, path: Path) -> Iterator[None]:
+    """Turn what the system refuses while `doing` something to `path` into StorageFailed.
+
+    FileNotFoundError and IsADirectoryError pass: they say what is there, and callers decide by them.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError):
+        raise
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+        raise StorageFailed(f"{reason} while {doing} {path}") from error
+
+
+@contextmanager
+def _change(name: str, doing: str, path: Path) -> Iterator[None]:
+    with plain_errors(doing, path):
+        point(f"{name}:before")
+        yield
+        point(f"{name}:after")
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o444) -> None:
+    """Write `data` to a file that must not exist yet."""
+    write_stream(path, (data,), mode)
+
+
+def write_stream(path: Path, chunks: Iterable[bytes | memoryview], mode: int = 0o444) -> None:
+    """Write `chunks`, one after the other, to a file that must not exist yet."""
+    with _change("write", "writing", path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            for chunk in chunks:
+                point("chunk:before")
+                _write_all(descriptor, chunk)
+        finally:
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def sync_file(path: Path) -> None:
+    """Return once the bytes of `path` are on the disk."""
+    with _change("sync_file", "writing", path):
+        _sync(path, os.O_RDONLY | os.O_NOFOLLOW)
+
+
+def sync_folder(path: Path) -> None:
+    """Return once the names in the folder `path` are on the disk."""
+    with _change("sync_folder", "writing", path):
+        try:
+            _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            # Some network file systems cannot sync a folder, and say so like this.
+            if error.errno != errno.EINVAL:
+                raise
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Put `source` in the place of `target`, in one step."""
+    with _change("rename", "writing", target):
+        os.rename(source, target)
+
+
+def unlink(path: Path) -> None:
+    """Remove the file `path`, if it is there."""
+    with _change("unlink", "removing", path), suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+@contextmanager
+def removed_on_failure(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove the temporary files at `paths` when what is done inside fails."""
+    try:
+        yield
+    except BaseException:
+        for path in paths:
+            with suppress(StorageFailed):
+                unlink(path)
+        raise
+
+
+def make_folder(path: Path) -> bool:
+    """Make the folder `path`; False when it is there already. A link or a file in its place is refused."""
+    with _change("make_folder", "making the folder", path):
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                raise
+            return False
+    return True
+
+
+def make_tree(path: Path) -> None:
+    """Make the folder `path` and the ones above it, durably."""
+    if path.is_dir():
+        return
+    make_tree(path.parent)
+    if make_folder(path):
+        sync_folder(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove the folder `path` if it is there and empty."""
+    with _change("remove_folder", "removing", path):
+        try:
+            os.rmdir(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def open_lock(path: Path) -> int:
+    """A descriptor of the lock file `path`, made when it is missing."""
+    with _change("open_lock", "opening", path):
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)

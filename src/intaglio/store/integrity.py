@@ -1,0 +1,119 @@
+"""Looking at every row of the database: is it what was written, and is what it names there?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, and_, func, select
+from sqlalchemy.schema import ForeignKeyConstraint
+
+from intaglio.core.errors import Damaged, InvalidRecord
+from intaglio.store.database import Database
+from intaglio.store.documents import document_problem
+from intaglio.store.schema import (
+    ASSETS,
+    COUNTERS,
+    EVENTS,
+    MODELS,
+    NODE_RECORDS,
+    REPRODUCTIONS,
+    TASKS,
+    VERSIONS,
+    WORKFLOWS,
+    RecordTable,
+    documents,
+    metadata,
+    step_outputs,
+    version_outputs,
+)
+
+_SEALED: tuple[RecordTable[Any], ...] = (
+    WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, COUNTERS,
+)  # fmt: skip
+_NAMES = {records.table.name: records for records in _SEALED}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one row: its kind, its id, and what in words."""
+
+    kind: str
+    id: str
+    message: str
+
+
+def check_rows(database: Database) -> Iterator[Problem]:
+    """Everything wrong with the rows of a library, of one state of it; nothing when all is well."""
+    try:
+        with database.read() as connection:
+            yield from _check_pages(connection)
+            for row in connection.execute(select(documents)):
+                message = document_problem(row)
+                if message:
+                    yield Problem(str(row.kind), str(row.digest), message)
+            yield from _check_outputs(connection)
+            for table in metadata.sorted_tables:
+                yield from _check_references(connection, table)
+    except Damaged as error:  # so damaged that no more can be read
+        yield Problem("database", database.path.name, str(error))
+
+
+def _check_pages(connection: Connection) -> Iterator[Problem]:
+    if connection.dialect.name != "sqlite":  # other servers check their own pages
+        return
+    for (message,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+        if message != "ok":
+            yield Problem("database", "pages", message)
+
+
+def _check_outputs(connection: Connection) -> Iterator[Problem]:
+    """Every sealed row, and the two tables of outputs against the records they are taken from."""
+    steps: set[tuple[object, ...]] = set()
+    kept: set[tuple[object, ...]] = set()
+    for records in _SEALED:
+        for row in connection.execute(select(records.table)):
+            try:
+                record = records.read(row)
+            except (Damaged, InvalidRecord) as error:
+                yield Problem(records.kind, records.name(row), str(error))
+                continue
+            if records is NODE_RECORDS:
+                steps.update((record.task, record.step, record.attempt, *output) for output in record.outputs.items())
+            elif records is VERSIONS:
+                kept.update((row.digest, output.asset) for output in record.outputs)
+    for table, kind, expected in ((step_outputs, "node-record", steps), (version_outputs, "version", kept)):
+        there = {tuple(row) for row in connection.execute(select(table))}
+        for output in sorted(there ^ expected, key=str):
+            state = "is in no readable record" if output in there else "is missing from the table of outputs"
+            yield Problem(kind, str(output[0]), f"output {' '.join(map(str, output[1:]))} {state}")
+
+
+def _check_references(connection: Connection, table: Table) -> Iterator[Problem]:
+    for constraint in table.constraints:
+        if not isinstance(constraint, ForeignKeyConstraint):
+            continue
+        parent = constraint.referred_table.alias()
+        pairs = [(key.parent, parent.c[key.column.name]) for key in constraint.elements]
+        missing = (
+            select(table)
+            .select_from(table.outerjoin(parent, and_(*(mine == theirs for mine, theirs in pairs))))
+            .where(pairs[0][0].is_not(None), pairs[0][1].is_(None))
+        )
+        for row in connection.execute(missing):
+            kind, name = _named(table, row)
+            named = " ".join(str(row._mapping[mine.name]) for mine, _ in pairs)
+            yield Problem(kind, name, f"names {named}, which is not in {constraint.referred_table.name}")
+
+
+def _named(table: Table, row: Row[Any]) -> tuple[str, str]:
+    records = _NAMES.get(table.name)
+    return (table.name, str(row[0])) if records is None else (records.kind, records.name(row))
+
+
+def count_rows(database: Database) -> int:
+    """How many records a library holds."""
+    with database.read() as connection:
+        tables = (documents, *(records.table for records in _SEALED))
+        return sum(connection.execute(select(func.count()).select_from(table)).scalar() or 0 for table in tables)

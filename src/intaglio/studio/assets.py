@@ -1,0 +1,152 @@
+"""Assets: bringing files in, finding them, getting them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from intaglio.core.asset import ADDRESS, Asset
+from intaglio.core.canonical import PREFIX, is_digest
+from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound
+from intaglio.core.gaps import AssetState
+from intaglio.core.plan import AssetRef
+from intaglio.store.filehash import hash_file
+from intaglio.store.proofs import Proof, StatSignature, file_subject
+from intaglio.studio.parts import Parts
+
+MAX_BYTES = 2**30
+BATCH_BYTES = 64 * 2**20
+BATCH_FILES = 256
+
+
+class Assets:
+    """`studio.assets`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def add(self, paths: Iterable[str | Path], *, progress: Callable[[int, int], None] | None = None) -> list[Asset]:
+        """Keep pictures in the library. A file that is unchanged since it was added is not read again.
+
+        Raises NotFound, InvalidImage (naming the file), Invalid (too large).
+        """
+        files = [Path(path) for path in paths]
+        known = {path: asset for path in files if (asset := self._known(path)) is not None}
+        fresh = [path for path in files if path not in known]
+        done = 0
+        for batch in _batches(fresh):
+            known |= self._keep(batch)
+            done += len(batch)
+            if progress:
+                progress(done, len(fresh))
+        return [known[path] for path in files]
+
+    def show(self, reference: str) -> Asset:
+        """The record of an asset, by digest, unique prefix of it, address or name of a file that holds it."""
+        return self._parts.assets.get(self._digest(reference))
+
+    def get(self, reference: str) -> bytes:
+        """The bytes of an asset, verified. Raises NotFound, Damaged."""
+        return self._parts.blobs.read(self._digest(reference))
+
+    def take(self, given: str, base: Path) -> AssetRef:
+        """A reference picture for a plan: a stored one by digest, or a file, which is decoded in full and kept.
+
+        `base` is the folder that relative paths start from. Raises NotFound, InvalidImage, Damaged.
+        """
+        from intaglio.imaging.decode import decode
+
+        text = given.removeprefix(ADDRESS)
+        if text.startswith(PREFIX):
+            asset, name = self.show(text), text
+        else:
+            path = base / Path(given).expanduser()
+            asset, name = self.add([path])[0], path.name
+        decode(self._parts.blobs.read(asset.digest))
+        return AssetRef(digest=asset.digest, media_type=asset.media_type, address=asset.address, name=name)
+
+    def state(self, digest: str) -> AssetState:
+        """Whether the store still has the bytes of an asset as they were."""
+        try:
+            self._parts.blobs.verify(digest, full=False)
+        except NotFound:
+            return "missing"
+        except Damaged:
+            return "damaged"
+        return "ok"
+
+    def _digest(self, reference: str) -> str:
+        text = reference.removeprefix(ADDRESS)
+        if is_digest(text):
+            return text
+        if Path(reference).is_file():
+            return hash_file(Path(reference), proofs=self._parts.proofs).digest
+        found = self._parts.assets.find(text if text.startswith(PREFIX) else PREFIX + text)
+        if len(found) > 1:
+            raise Conflict(f"{reference!r} fits {len(found)} assets", hint="Give more of the digest.")
+        if not found:
+            raise NotFound("asset", reference)
+        return found[0]
+
+    def _known(self, path: Path) -> Asset | None:
+        """The asset a file held when it was last read, if neither the file nor the store changed since."""
+        try:
+            digest = self._parts.proofs.trusted(file_subject(path), StatSignature.of(path.stat()))
+            return self._parts.assets.get(digest) if digest and self.state(digest) == "ok" else None
+        except (OSError, NotFound):
+            return None
+
+    def _keep(self, paths: list[Path]) -> dict[Path, Asset]:
+        proofs = self._parts.proofs
+        at = proofs.now()
+        read = {path: _read(path) for path in paths}
+        described = {path: _describe(path, data) for path, (data, _) in read.items()}
+        digests = dict(zip(paths, self._parts.blobs.put_many([data for data, _ in read.values()]), strict=True))
+        assets = {
+            path: Asset(digest=digests[path], size=len(read[path][0]), media_type=media, width=width, height=height)
+            for path, (media, width, height) in described.items()
+        }
+        self._parts.assets.add_many(list(assets.values()))
+        for path, (_, signature) in read.items():
+            if signature is not None:
+                proofs.remember(file_subject(path), Proof(signature, digests[path], at))
+        return assets
+
+
+def _describe(path: Path, data: bytes) -> tuple[str, int, int]:
+    from intaglio.imaging.decode import inspect
+
+    try:
+        info = inspect(data)
+    except InvalidImage as error:
+        raise InvalidImage(f"{path}: {error}", hint=error.hint) from error
+    return info.media_type, info.width, info.height
+
+
+def _read(path: Path) -> tuple[bytes, StatSignature | None]:
+    """The bytes of a file, and its signature if it did not change while it was read."""
+    try:
+        before = path.stat()
+        if before.st_size > MAX_BYTES:
+            raise Invalid(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
+        data = path.read_bytes()
+        signature = StatSignature.of(before)
+        return data, signature if StatSignature.of(path.stat()) == signature else None
+    except FileNotFoundError as error:
+        raise NotFound("file", str(path)) from error
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _batches(paths: list[Path]) -> Iterator[list[Path]]:
+    """The paths in batches that fit in memory together."""
+    batch: list[Path] = []
+    size = 0
+    for path in paths:
+        batch.append(path)
+        size += path.stat().st_size if path.is_file() else 0
+        if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,212 @@
+"""Carrying out a recorded task: the one door that runs and reproductions go through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from intaglio.core.asset import Asset
+from intaglio.core.canonical import digest_bytes
+from intaglio.core.codec import digest as digest_of
+from intaglio.core.context import Generation, Hooks
+from intaglio.core.environment import Environment
+from intaglio.core.errors import Cancelled, Damaged, IntaglioError, ModelUnavailable, NotFound
+from intaglio.core.image import Image
+from intaglio.core.plan import Plan, Step
+from intaglio.core.snapshot import StepResult
+from intaglio.core.task import Failure, NodeRecord, Task
+from intaglio.core.workflow import Workflow
+from intaglio.engine.environment import capture
+from intaglio.engine.execute import Finished, Reused, Work, execute
+from intaglio.engine.freeze import freeze
+from intaglio.store.lock import TaskLock
+from intaglio.studio import clock
+from intaglio.studio.models import Models
+from intaglio.studio.parts import Parts
+
+# Whose earlier steps may stand for a step: anybody's, only this task's own (a resumed task), or nobody's.
+Reuse = Literal["any", "own", "none"]
+CANCEL_POLL = 0.2
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a caller follows a task: `progress(step, done, total)` with total 0 for a step that began, done == total for
+    one that ended; `cancelled()` says whether to stop."""
+
+    progress: Callable[[Step, int, int], None] = lambda step, done, total: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+def lock_path(parts: Parts, task_id: str) -> Path:
+    """The file whose lock shows that a task has a living runner."""
+    return parts.root / "locks" / f"{task_id}.lock"
+
+
+def cancel_path(parts: Parts, task_id: str) -> Path:
+    """The file whose presence asks a running task to stop."""
+    return parts.root / "locks" / f"{task_id}.cancel"
+
+
+def carry_out(
+    parts: Parts, task_id: str, lock: TaskLock, *, reuse: Reuse, watch: Watch, paranoid: bool = False
+) -> Task:
+    """Run the plan of a recorded task whose lock is held. Its record says how it ended, whatever happens here.
+
+    Raises what stopped it: Cancelled, NodeFailed, Unavailable, ...
+    """
+    task = parts.tasks.get(task_id)
+    task = parts.tasks.advance(task_id, "running", started=clock.now(), attempt=task.attempt + 1, error=None)
+    try:
+        run = _Run(parts, task, reuse, watch, paranoid)
+        results = execute(run.plan, run.work())
+        return run.finish(results)
+    except (Cancelled, KeyboardInterrupt) as error:
+        parts.tasks.advance(task_id, "cancelled", finished=clock.now())
+        raise Cancelled(f"task {task_id} was cancelled; what it finished is kept") from error
+    except IntaglioError as error:
+        step = getattr(error, "node", "")
+        failure = Failure(code=error.code, message=str(error), hint=error.hint, step=step)
+        parts.tasks.advance(task_id, "failed", finished=clock.now(), error=failure)
+        raise
+    finally:
+        cancel_path(parts, task_id).unlink(missing_ok=True)
+        lock.release()
+
+
+class _Run:
+    """One attempt at one task."""
+
+    def __init__(self, parts: Parts, task: Task, reuse: Reuse, watch: Watch, paranoid: bool) -> None:
+        self.parts = parts
+        self.task = task
+        self.watch = watch
+        self.policy = reuse
+        self.paranoid = paranoid
+        self.models = Models(parts)
+        self.plan = parts.documents.get(Plan, task.plan)
+        self.drawn = {step.node for step in self.plan.steps if step.seed and step.seed.origin == "drawn"}
+        self.environment = environment_of(parts, self.plan)
+        self._polled = 0.0
+
+    def work(self) -> Work:
+        """What the engine needs, bound to this library and task."""
+        from intaglio.imaging.decode import decode
+        from intaglio.imaging.png import encode
+
+        def encoded(image: Image) -> tuple[str, bytes]:
+            data = encode(image)
+            return digest_bytes(data), data
+
+        return Work(
+            types=self.parts.types,
+            environment=digest_of(self.environment),
+            load=lambda digest: decode(self.parts.blobs.read(digest)),
+            find_model=lambda model: self.models.file(model, full=self.paranoid),
+            generate=self.generate,
+            encode=encoded,
+            keep=self.keep,
+            reuse=self.reuse,
+            started=lambda step: self.watch.progress(step, 0, 0),
+            progress=self.watch.progress,
+            check=self.check,
+        )
+
+    def generate(self, request: Generation, hooks: Hooks) -> Image:
+        """Make a picture, and make sure the model's file did not change under the backend's hands."""
+        image = self.parts.backend(self.plan.threads, self.plan.deterministic).generate(request, hooks)
+        checked = self.models.check(request.model.digest)
+        if checked.state != "ok":
+            raise ModelUnavailable(f"model {request.model.name} changed while it was in use: {checked.found}")
+        return image
+
+    def check(self) -> None:
+        """Raises Cancelled when the caller, or another process, asked to stop."""
+        now = time.monotonic()
+        polled = now - self._polled >= CANCEL_POLL
+        if polled:
+            self._polled = now
+        if self.watch.cancelled() or (polled and cancel_path(self.parts, self.task.id).exists()):
+            raise Cancelled("cancelled")
+
+    def reuse(self, step: Step, key: str) -> Reused | None:
+        """Earlier outputs with the same content key. Never for a drawn seed of another task, never in reproduction."""
+        if self.policy == "none":
+            return None
+        own_only = self.policy == "own" or step.node in self.drawn
+        found = self.parts.tasks.reusable(key, task=self.task.id if own_only else None)
+        if found is None or not all(self._whole(digest) for digest in found.outputs.values()):
+            return None
+        return Reused(found.outputs, found.task)
+
+    def _whole(self, digest: str) -> bool:
+        try:
+            self.parts.blobs.verify(digest, full=False)
+        except (NotFound, Damaged):
+            return False
+        return True
+
+    def keep(self, finished: Finished, files: Mapping[str, bytes]) -> None:
+        """Make a step durable: its files first, then the record that names them."""
+        if files:
+            self.parts.blobs.put_many(list(files.values()))
+        step = finished.step
+        record = NodeRecord(
+            task=self.task.id,
+            step=step.id,
+            node=step.node,
+            type=step.type,
+            type_version=step.type_version,
+            seed=step.seed,
+            key=finished.key,
+            inputs=finished.inputs,
+            outputs=finished.outputs,
+            started=clock.written_timestamp(finished.started),
+            seconds=finished.seconds,
+            attempt=self.task.attempt,
+            reused_from=finished.reused_from,
+            notes=finished.notes,
+        )
+        assets = [
+            Asset(
+                digest=finished.outputs[name],
+                size=len(files[finished.outputs[name]]),
+                media_type="image/png",
+                width=image.width,
+                height=image.height,
+                pixels=image.digest,
+            )
+            for name, image in finished.images.items()
+        ]
+        what = "reused" if finished.reused_from else "done"
+        facts = {"seed": step.seed.value, "origin": step.seed.origin} if step.seed else {}
+        self.parts.tasks.add_step(record, assets, [(what, step.id, facts)])
+        self.watch.progress(step, 1, 1)
+
+    def finish(self, results: tuple[StepResult, ...]) -> Task:
+        """Freeze the run; the snapshot and the task's last word are one commit."""
+        finished = clock.now()
+        snapshot = freeze(
+            task=self.task,
+            created=finished,
+            workflow=self.parts.documents.get(Workflow, self.plan.workflow.digest),
+            plan=self.plan,
+            results=results,
+            environment=self.environment,
+            types=self.parts.types,
+            find_asset=self.parts.assets.get,
+            find_model=lambda digest: self.parts.models.by_digest(digest)[0],
+        )
+        with self.parts.database.write():
+            digest = self.parts.documents.put(snapshot)
+            return self.parts.tasks.advance(self.task.id, "done", finished=finished, snapshot=digest)
+
+
+def environment_of(parts: Parts, plan: Plan) -> Environment:
+    """The surroundings in which a plan would run now; the backend is asked only when a model is used."""
+    models = any(step.models for step in plan.steps)
+    backend = parts.backend_environment(plan.threads, plan.deterministic) if models else {}
+    return capture(threads=plan.threads, deterministic=plan.deterministic, backend=backend)

@@ -1,0 +1,102 @@
+"""Looking after a library: checking every record and byte, and collecting what nothing refers to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from intaglio.core.errors import Damaged, NotFound
+from intaglio.core.snapshot import Snapshot
+from intaglio.store.integrity import check_rows, count_rows
+from intaglio.studio.parts import Parts
+
+# A blob is written before the record that names it; one younger than this may simply not be named yet.
+GRACE_SECONDS = 3600.0
+KEEP_QUARANTINE_SECONDS = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something broken: what kind of thing, which one, what is wrong, and the versions it hits (by name)."""
+
+    kind: str
+    id: str
+    message: str
+    versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The result of a check: how many records and blobs were read, bytes of blobs, and what is wrong."""
+
+    records: int
+    blobs: int
+    size: int
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What nothing refers to: digests with their sizes in bytes, and stale temporary files."""
+
+    blobs: tuple[tuple[str, int], ...]
+    temporary: int
+    purged: int
+    dry_run: bool
+
+
+class Library:
+    """`studio.library`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def check(self, *, progress: Callable[[int, int], None] | None = None) -> Checked:
+        """Read and verify every record and every blob, and that every blob a record names is there."""
+        problems = [Problem(row.kind, row.id, row.message) for row in check_rows(self._parts.database)]
+        wanted = self._parts.assets.digests()
+        present = {digest: size for digest, size, _ in self._parts.blobs.iter_digests()}
+        everything = sorted(wanted | present.keys())
+        broken: dict[str, str] = {}
+        for index, digest in enumerate(everything):
+            try:
+                self._parts.blobs.verify(digest, full=True)
+            except (Damaged, NotFound) as error:
+                broken[digest] = str(error)
+            if progress:
+                progress(index + 1, len(everything))
+        hit = self._versions_naming(broken.keys() & wanted)
+        problems += [Problem("asset", digest, message, hit.get(digest, ())) for digest, message in broken.items()]
+        return Checked(count_rows(self._parts.database), len(present), sum(present.values()), tuple(problems))
+
+    def gc(self, *, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected:
+        """Move blobs that nothing refers to into quarantine, where they stay for 30 days; a read brings one back."""
+        blobs = self._parts.blobs
+        wanted = self._parts.assets.digests()
+        newest = time.time() - grace_seconds
+        loose = [
+            (digest, size) for digest, size, mtime in blobs.iter_digests() if digest not in wanted and mtime < newest
+        ]
+        if dry_run:
+            return Collected(tuple(loose), 0, 0, True)
+        for digest, _ in loose:
+            blobs.quarantine(digest)
+        swept = blobs.sweep_temporary(grace_seconds)
+        purged = blobs.purge_quarantine(KEEP_QUARANTINE_SECONDS, wanted=wanted)
+        return Collected(tuple(loose), swept, purged, False)
+
+    def _versions_naming(self, digests: set[str]) -> dict[str, tuple[str, ...]]:
+        """The versions whose snapshot names each of these assets, as outputs, references or in between."""
+        hit: dict[str, list[str]] = {}
+        before = None
+        while digests and (page := self._parts.versions.list(limit=200, before=before)):
+            for _, version in page:
+                try:
+                    named = self._parts.documents.get(Snapshot, version.snapshot).assets
+                except (Damaged, NotFound):
+                    continue  # the damaged snapshot is a problem of its own, and is named
+                for digest in digests & named.keys():
+                    hit.setdefault(digest, []).append(f"{version.workflow.name}/{version.name}")
+            before = page[-1][0]
+        return {digest: tuple(names) for digest, names in hit.items()}

@@ -1,0 +1,213 @@
+"""Models: adding, finding and checking them by content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.core.canonical import PREFIX, is_digest
+from intaglio.core.context import ModelFile
+from intaglio.core.errors import Conflict, Damaged, Invalid, ModelUnavailable, NotFound, UnsafeModel
+from intaglio.core.gaps import ModelState
+from intaglio.core.model import ModelPart, ModelRef, ModelVersion
+from intaglio.core.workflow import NAME
+from intaglio.store import filehash
+from intaglio.studio import clock
+from intaglio.studio.parts import Parts
+
+Progress = Callable[[int, int], None]
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """What a model's file is at this moment: its state, and in words what was found."""
+
+    model: ModelVersion
+    path: Path
+    state: ModelState
+    found: str
+
+
+class Models:
+    """`studio.models`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def add(
+        self,
+        path: str | Path,
+        *,
+        name: str,
+        version: str = "",
+        config: str | Path = "",
+        source: str = "",
+        allow_pickle: str = "",
+        progress: Progress | None = None,
+    ) -> ModelVersion:
+        """Hash a model file or pipeline folder and keep it under a name.
+
+        `config` is the pipeline folder that says how a single file is put together. `allow_pickle` is the digest of a
+        pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
+        Conflict (the version label is taken by other content).
+        """
+        from intaglio.backends.inspect import inspect_model
+
+        place = Path(path).expanduser().absolute()
+        _check_name(name, "name")
+        if version:
+            _check_name(version, "version")
+        if not place.exists():
+            raise NotFound("model file", str(path))
+        if allow_pickle:
+            self._check_allowed(place, allow_pickle)
+        facts = inspect_model(place, allow_pickle=bool(allow_pickle))
+        digest, size, files = self._identity(place, progress)
+        version = version or self._next_label(name, digest)
+        model = ModelVersion(
+            name=name,
+            version=version,
+            digest=digest,
+            model_kind=facts.kind,
+            layout=facts.layout,
+            family=facts.family,
+            size=size,
+            files=files,
+            defaults=facts.defaults,
+            metadata=facts.metadata,
+            config=self._config(config),
+            source=source,
+            added=clock.now(),
+            pickle_allowed=bool(allow_pickle),
+        )
+        self._parts.models.add(model, place)
+        return self.find(f"{name}:{version}")
+
+    def list(self) -> list[tuple[ModelVersion, Path]]:
+        """All model versions and where their files are, newest first."""
+        return self._parts.models.list()
+
+    def find(self, reference: str, kind: str = "") -> ModelVersion:
+        """The exact version a reference means: name (the newest), name:latest, name:label, or a digest or its prefix.
+
+        Raises NotFound, Conflict (an ambiguous prefix), Invalid (a model of another kind than `kind`).
+        """
+        model = self._find(reference)
+        if kind and model.model_kind != kind:
+            raise Invalid(f"model {reference!r} is a {model.model_kind}, not a {kind}")
+        return model
+
+    def check(self, digest: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
+        """Whether a model's file is still the recorded content; `full` reads every byte again."""
+        model, path = self._parts.models.by_digest(digest)
+        if not path.exists():
+            return ModelCheck(model, path, "missing", f"{path} is gone")
+        try:
+            found, _, files = self._identity(path, progress, full=full)
+        except (Invalid, OSError) as error:
+            return ModelCheck(model, path, "changed", f"{path} cannot be read as it was: {error}")
+        if found == digest:
+            return ModelCheck(model, path, "ok", "")
+        recorded = {part.path: part.digest for part in model.files}
+        now = {part.path: part.digest for part in files}
+        differing = sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
+        which = f" ({', '.join(differing[:3])}{', ...' if len(differing) > 3 else ''})" if model.files else ""
+        return ModelCheck(model, path, "changed", f"{path} is now {found}{which}")
+
+    def file(self, reference: ModelRef, *, full: bool = False) -> ModelFile:
+        """The file of an exact model, checked against its digest. Raises ModelUnavailable, NotFound."""
+        checked = self.check(reference.digest, full=full)
+        if checked.state != "ok":
+            raise ModelUnavailable(
+                f"model {reference.name} {reference.version} is {checked.state}: {checked.found}; "
+                f"recorded was {reference.digest}"
+            )
+        model = checked.model
+        config = self.file(self._parts.models.by_digest(model.config)[0].ref, full=full).path if model.config else None
+        return ModelFile(name=model.name, digest=model.digest, layout=model.layout, path=checked.path, config=config)
+
+    @staticmethod
+    def is_exact(reference: str) -> bool:
+        """Whether a reference names one content for good: a digest or name:label, not an alias."""
+        _, colon, label = reference.partition(":")
+        return bool(colon) and label != LATEST
+
+    def _find(self, reference: str) -> ModelVersion:
+        if reference.startswith(PREFIX):
+            return self._by_prefix(reference)
+        name, _, label = reference.partition(":")
+        try:
+            return self._parts.models.get(name, None if label in ("", LATEST) else label)[0]
+        except NotFound as error:
+            names = sorted({model.name for model, _ in self.list()})
+            hint = f"There are: {', '.join(names)}." if names else "Add one: intaglio models add PATH --name NAME"
+            raise NotFound("model", reference, hint=hint) from error
+
+    def _by_prefix(self, reference: str) -> ModelVersion:
+        if is_digest(reference):
+            return self._parts.models.by_digest(reference)[0]
+        found = self._parts.models.find(reference)
+        if len(found) > 1:
+            raise Conflict(f"{reference!r} fits {len(found)} models", hint="Give more of the digest.")
+        if not found:
+            raise NotFound("model", reference)
+        return self._parts.models.by_digest(found[0])[0]
+
+    def _identity(
+        self, path: Path, progress: Progress | None, *, full: bool = False
+    ) -> tuple[str, int, tuple[ModelPart, ...]]:
+        proofs = self._parts.proofs
+        if path.is_dir():
+            folder = filehash.hash_folder(path, proofs=proofs, progress=progress, full=full)
+            parts = tuple(ModelPart(path=name, digest=digest, size=size) for name, digest, size in folder.files)
+            return folder.digest, folder.size, parts
+        file = filehash.hash_file(path, proofs=proofs, progress=progress, full=full)
+        return file.digest, file.size, ()
+
+    def _check_allowed(self, path: Path, allowed: str) -> None:
+        found = filehash.hash_file(path, proofs=self._parts.proofs).digest
+        if found != allowed:
+            raise UnsafeModel(
+                f"{path} is {found}, not the file that was allowed ({allowed})",
+                hint="Allow exactly this file by giving its digest, if you trust it.",
+            )
+
+    def _next_label(self, name: str, digest: str) -> str:
+        held = [model for model, _ in self.list() if model.name == name]
+        for model in held:
+            if model.digest == digest:
+                return model.version
+        labels = {model.version for model in held}
+        return next(label for number in range(1, len(labels) + 2) if (label := f"v{number}") not in labels)
+
+    def _config(self, config: str | Path) -> str:
+        """The digest of the pipeline folder beside a single file, added as a model of its own if need be."""
+        if not config:
+            return ""
+        folder = Path(config).expanduser().absolute()
+        digest, _, _ = self._identity(folder, None)
+        try:
+            return self._parts.models.by_digest(digest)[0].digest
+        except NotFound:
+            name = f"{folder.name}-config" if NAME.match(folder.name) else "config"
+            return self.add(folder, name=name).digest
+
+
+def _check_name(text: str, what: str) -> None:
+    if not NAME.match(text) or ":" in text or text == LATEST:
+        raise Invalid(f"{text[:120]!r} is not a {what} for a model", hint="Use letters, digits, space, dot, _ and -.")
+
+
+def states_of(models: Models, digests: list[str], *, full: bool) -> dict[str, tuple[ModelState, str]]:
+    """The state of each model and what was found, for grading."""
+    states: dict[str, tuple[ModelState, str]] = {}
+    for digest in digests:
+        try:
+            checked = models.check(digest, full=full)
+        except (NotFound, Damaged):
+            states[digest] = ("missing", "it is not in this library")
+        else:
+            states[digest] = (checked.state, checked.found)
+    return states

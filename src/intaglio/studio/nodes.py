@@ -1,0 +1,30 @@
+"""Node types: what a node can be, here."""
+
+from __future__ import annotations
+
+import difflib
+
+from intaglio.core.errors import NotFound
+from intaglio.core.nodetype import NodeType
+from intaglio.studio.parts import Parts
+
+
+class Nodes:
+    """`studio.nodes`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def list(self) -> list[NodeType]:
+        """Every node type, newest version of each, by name."""
+        return list(self._parts.types.values())
+
+    def show(self, name: str) -> NodeType:
+        """The node type of a name, or name@version. Raises NotFound."""
+        types = self._parts.types
+        plain_name, _, version = name.partition("@")
+        found = types.get(plain_name) if not version else types.exact(plain_name, int(version or 0))
+        if found is None:
+            near = difflib.get_close_matches(plain_name, list(types), n=1)
+            raise NotFound("node type", name, hint=f"Did you mean {near[0]!r}?" if near else "intaglio nodes list")
+        return found

@@ -1,0 +1,79 @@
+"""Opening a library: the only place where parts are chosen."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+from intaglio.core.errors import NoLibrary
+from intaglio.store.blobs import LocalBlobs
+from intaglio.store.database import Database
+from intaglio.store.disk import make_folder
+from intaglio.store.proofs import Proofs
+from intaglio.studio.assets import Assets
+from intaglio.studio.library import Library
+from intaglio.studio.models import Models
+from intaglio.studio.nodes import Nodes
+from intaglio.studio.parts import Parts
+from intaglio.studio.settings import Settings, find_library, library_folder, read_settings
+from intaglio.studio.tasks import Tasks
+from intaglio.studio.versions import Versions
+from intaglio.studio.workflows import Workflows
+
+
+class Studio:
+    """An open library, by its nouns. Close it, or use it as a context manager."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.root = parts.root
+        self.settings = parts.settings
+        self.workflows = Workflows(parts)
+        self.tasks = Tasks(parts)
+        self.versions = Versions(parts)
+        self.assets = Assets(parts)
+        self.models = Models(parts)
+        self.nodes = Nodes(parts)
+        self.library = Library(parts)
+        self._parts = parts
+
+    def close(self) -> None:
+        """Let go of models, connections and files."""
+        self._parts.close()
+
+    def __enter__(self) -> Studio:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def init(folder: str | os.PathLike[str] = ".", settings: Settings | None = None) -> Studio:
+    """Make a library in `folder` (in its `.intaglio`), or open the one that is there."""
+    root = library_folder(folder)
+    for part in (root, root / "locks"):
+        make_folder(part)
+    return _assembled(root, settings or read_settings(os.environ), create=True)
+
+
+def open_studio(path: str | os.PathLike[str] | None = None, settings: Settings | None = None) -> Studio:
+    """Open the library at `path` (its folder, or the one that holds it), else the one INTAGLIO_LIBRARY names, else the
+    nearest one above the current folder. Raises NoLibrary, LibraryTooNew, Damaged, StorageFailed.
+    """
+    settings = settings or read_settings(os.environ)
+    given = path or settings.library
+    root = library_folder(given) if given else find_library(Path.cwd())
+    if not root.is_dir():
+        raise NoLibrary(f"no library at {root}")
+    return _assembled(root, replace(settings, library=str(root)), create=False)
+
+
+def _assembled(root: Path, settings: Settings, *, create: bool) -> Studio:
+    read_only = not os.access(root, os.W_OK)
+    database = Database.open(root / "library.db", create=create, read_only=read_only)
+    proofs = Proofs(root / "cache.db")
+    blobs = LocalBlobs(root / "blobs", proofs=proofs)
+    return Studio(Parts(settings=settings, root=root, database=database, proofs=proofs, blobs=blobs))

@@ -1,0 +1,100 @@
+"""The parts a studio is put together from. Chosen in `open.py`, handed to each noun, never looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intaglio.core.nodetype import NodeTypes
+from intaglio.core.record import Json
+from intaglio.store.assets import Assets
+from intaglio.store.blobs import LocalBlobs
+from intaglio.store.counters import Counters
+from intaglio.store.database import Database
+from intaglio.store.documents import Documents
+from intaglio.store.models import Models
+from intaglio.store.proofs import Proofs
+from intaglio.store.reproductions import Reproductions
+from intaglio.store.tasks import Tasks
+from intaglio.store.versions import Versions
+from intaglio.store.workflows import Workflows
+from intaglio.studio.settings import Settings
+
+if TYPE_CHECKING:
+    from intaglio.backends.diffusers import DiffusersBackend
+
+
+@dataclass
+class Parts:
+    """Stores, node types and the backend of one open library. `root` is its `.intaglio` folder."""
+
+    settings: Settings
+    root: Path
+    database: Database
+    proofs: Proofs
+    blobs: LocalBlobs
+    _backends: dict[tuple[int, bool], DiffusersBackend] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.documents = Documents(self.database)
+        self.workflows = Workflows(self.database)
+        self.tasks = Tasks(self.database)
+        self.versions = Versions(self.database)
+        self.models = Models(self.database)
+        self.assets = Assets(self.database)
+        self.counters = Counters(self.database)
+        self.reproductions = Reproductions(self.database)
+
+    @cached_property
+    def types(self) -> NodeTypes:
+        """The node types at hand, ours and those of installed packages."""
+        from intaglio.nodes import all_types
+
+        return all_types()
+
+    def backend(self, threads: int, deterministic: bool) -> DiffusersBackend:
+        """The backend that runs diffusion models with these settings; kept, because its models stay warm."""
+        from intaglio.backends.diffusers import DiffusersBackend
+
+        key = (threads, deterministic)
+        if key not in self._backends:
+            for other in self._backends.values():
+                other.close()
+            self._backends.clear()
+            self._backends[key] = DiffusersBackend(
+                threads=threads, deterministic=deterministic, memory_limit=self.settings.memory or None
+            )
+        return self._backends[key]
+
+    def backend_environment(self, threads: int, deterministic: bool) -> Mapping[str, Json]:
+        """What the backend says of itself."""
+        return self.backend(threads, deterministic).environment()
+
+    def settle_rules(self) -> Mapping[str, Callable[[str], str]]:
+        """The rules for values that are settled while planning."""
+        return {"scheduler": _scheduler, "device": self._device}
+
+    def _device(self, asked: str) -> str:
+        chosen = self.settings.device if asked == "auto" else asked
+        if chosen == "cpu":
+            return chosen
+        backend = self.backend(self.settings.threads, self.settings.deterministic)
+        return backend.default_device() if chosen == "auto" else chosen
+
+    def close(self) -> None:
+        """Let go of models, connections and files."""
+        for backend in self._backends.values():
+            backend.close()
+        self._backends.clear()
+        self.proofs.close()
+        self.database.close()
+
+
+def _scheduler(asked: str) -> str:
+    from intaglio.backends.schedulers import scheduler_class
+
+    scheduler_class(asked)  # raises Invalid for one that nobody knows
+    return asked

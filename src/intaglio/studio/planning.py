@@ -1,0 +1,42 @@
+"""What resolving a workflow asks a library for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from intaglio.core.model import ModelVersion
+from intaglio.core.plan import AssetRef
+from intaglio.core.seeds import FIRST_IN_SEQUENCE, drawer
+from intaglio.engine.resolve import Resources
+from intaglio.studio.assets import Assets
+from intaglio.studio.models import Models
+from intaglio.studio.parts import Parts
+
+
+def resources(parts: Parts, base: Path, *, paranoid: bool = False) -> Resources:
+    """Seeds, models, reference pictures and settled values of one library; relative paths start from `base`."""
+    models, assets = Models(parts), Assets(parts)
+
+    def find_model(reference: str, kind: str) -> ModelVersion:
+        model = models.find(reference, kind)
+        models.file(model.ref, full=paranoid)  # a model that is not there is refused before any work
+        return model
+
+    def take_image(given: str) -> AssetRef:
+        return assets.take(given, base)
+
+    return Resources(
+        types=parts.types,
+        draw=drawer(
+            parts.settings.seeds,
+            now=datetime.now,
+            next_in_sequence=lambda: parts.counters.next("seed", FIRST_IN_SEQUENCE),
+        ),
+        find_model=find_model,
+        is_exact=models.is_exact,
+        take_image=take_image,
+        settle=parts.settle_rules(),
+        threads=parts.settings.threads,
+        deterministic=parts.settings.deterministic,
+    )

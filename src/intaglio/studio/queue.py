@@ -1,0 +1,44 @@
+"""Putting a plan in line: the record of a task comes into being."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+
+from intaglio.core.plan import Plan
+from intaglio.core.task import Task
+from intaglio.store.lock import TaskLock
+from intaglio.studio import clock
+from intaglio.studio.carry_out import lock_path
+from intaglio.studio.parts import Parts
+
+
+def queue(parts: Parts, plan: Plan, *, reproduces: str = "") -> tuple[Task, TaskLock]:
+    """Record a task for a plan; `reproduces` is the digest of the version it brings back, "" for a first run.
+
+    The returned lock is held before the task can be seen, so that it never looks abandoned.
+    """
+    task_id = new_task_id()
+    lock = TaskLock.hold(lock_path(parts, task_id))
+    try:
+        with parts.database.write():
+            task = Task(
+                id=task_id,
+                status="queued",
+                purpose="reproduce" if reproduces else "run",
+                workflow=plan.workflow,
+                plan=parts.documents.put(plan),
+                reproduces=reproduces,
+                author=parts.settings.author,
+                created=clock.now(),
+            )
+            parts.tasks.add(task)
+    except BaseException:
+        lock.release()
+        raise
+    return task, lock
+
+
+def new_task_id() -> str:
+    """An id that sorts by time and reads as a date: 20261120-204501-7f3a9c12."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

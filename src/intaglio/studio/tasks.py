@@ -1,0 +1,180 @@
+"""Tasks: running workflows, following and resuming runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
+from intaglio.core.plan import Plan
+from intaglio.core.record import plain
+from intaglio.core.snapshot import Snapshot
+from intaglio.core.task import Event, NodeRecord, Status, Task
+from intaglio.core.workflow import Workflow
+from intaglio.engine.resolve import resolve
+from intaglio.store.lock import TaskLock
+from intaglio.studio import clock
+from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock_path
+from intaglio.studio.parts import Parts
+from intaglio.studio.planning import resources
+from intaglio.studio.queue import queue
+from intaglio.studio.versions import Versions
+from intaglio.studio.workflows import Workflows
+
+RESUMABLE: tuple[Status, ...] = ("queued", "interrupted", "failed")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a version is made: its label and annotation; `none` is the explicit wish to go without an annotation."""
+
+    label: str = ""
+    annotation: str = ""
+    none: bool = False
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """A task with the records of its steps and its log."""
+
+    task: Task
+    plan: Plan
+    steps: list[NodeRecord]
+    events: list[Event]
+
+
+class Tasks:
+    """`studio.tasks`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def run(
+        self,
+        workflow: Workflow | str | Path,
+        *,
+        set: Sequence[str] = (),
+        label: str = "",
+        annotation: str = "",
+        no_annotation: bool = False,
+        ask: Callable[[str, Task], Reason] | None = None,
+        watch: Watch | None = None,
+        reuse: bool = True,
+        paranoid: bool = False,
+    ) -> Task:
+        """Resolve a workflow, run it, and save a version when it has a Version Record node or a reason is given.
+
+        `set` are settings like "base.seed=42". `ask(question, task)` is called at the end when a version is due and
+        nobody gave an annotation. Returns the finished task. Raises AnnotationMissing before any work, InvalidWorkflow,
+        and whatever stopped the run.
+        """
+        found = Workflows(self._parts).find(workflow, set)
+        reason = Reason(label, annotation, no_annotation)
+        due = self._version_due(found.workflow, reason, ask is not None)
+        plan = resolve(found.workflow, found.reference, resources(self._parts, found.base, paranoid=paranoid))
+        task, lock = queue(self._parts, plan)
+        policy: Reuse = "any" if reuse else "none"
+        task = carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch(), paranoid=paranoid)
+        if due:
+            if ask is not None and not reason.annotation.strip() and not reason.none:
+                reason = ask(_question(found.workflow, self._parts), task)
+            Versions(self._parts).save(
+                task.id,
+                label=reason.label or label or _node_label(found.workflow, self._parts),
+                annotation=reason.annotation,
+                no_annotation=reason.none,
+            )
+        return self._parts.tasks.get(task.id)
+
+    def resume(self, reference: str, *, watch: Watch | None = None) -> Task:
+        """Take up an interrupted or failed task: its plan and drawn seeds stay, its finished steps are not run again.
+
+        Raises NotFound, Conflict (it is not one that can be resumed), Unavailable (another process is at it).
+        """
+        task = self.get(reference)
+        if task.status not in RESUMABLE:
+            raise Conflict(f"task {task.id} is {task.status}; only an interrupted or failed one can be resumed")
+        lock = TaskLock.hold(lock_path(self._parts, task.id))
+        policy: Reuse = "none" if task.purpose == "reproduce" else "own"
+        return carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch())
+
+    def cancel(self, reference: str) -> Task:
+        """Ask a running task to stop, from any process. Raises NotFound, Conflict (it has ended)."""
+        task = self.get(reference)
+        if task.status == "running":
+            cancel_path(self._parts, task.id).touch()
+            return task
+        return self._parts.tasks.advance(task.id, "cancelled", finished=clock.now())
+
+    def get(self, reference: str) -> Task:
+        """A task by id or unique beginning of it. Raises NotFound, Conflict."""
+        found = self._parts.tasks.find(reference) if reference else []
+        if len(found) > 1 and reference not in found:
+            raise Conflict(f"{reference!r} fits {len(found)} tasks", hint="Give more of the id.")
+        if not found:
+            raise NotFound("task", reference, hint="See them with: intaglio tasks list")
+        return self._alive(self._parts.tasks.get(reference if reference in found else found[0]))
+
+    def show(self, reference: str) -> TaskView:
+        """A task with its plan, steps and log."""
+        task = self.get(reference)
+        tasks = self._parts.tasks
+        plan = self._parts.documents.get(Plan, task.plan)
+        return TaskView(task, plan, tasks.steps(task.id), tasks.events(task.id))
+
+    def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
+        """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
+        found = [self._alive(task) for task in self._parts.tasks.list(limit=limit, before=before, status=status)]
+        return [task for task in found if status is None or task.status == status]
+
+    def snapshot(self, reference: str) -> Snapshot:
+        """The snapshot of a finished task. Raises NotFound, Conflict (it has none yet)."""
+        task = self.get(reference)
+        if not task.snapshot:
+            raise Conflict(f"task {task.id} is {task.status}; it has no snapshot")
+        return self._parts.documents.get(Snapshot, task.snapshot)
+
+    def _version_due(self, workflow: Workflow, reason: Reason, can_ask: bool) -> bool:
+        recording = any(self._role(node.type) == "version" for node in workflow.nodes.values())
+        asked = bool(reason.label or reason.annotation.strip() or reason.none)
+        if (recording or asked) and not (reason.annotation.strip() or reason.none or can_ask):
+            raise AnnotationMissing("this run ends in a version, and a version needs its reason")
+        return recording or asked
+
+    def _role(self, node_type: str) -> str:
+        return self._parts.types[node_type.partition("@")[0]].role
+
+    def _alive(self, task: Task) -> Task:
+        """The task, marked interrupted when it says it runs and nobody runs it."""
+        if task.status != "running" or TaskLock.is_held(lock_path(self._parts, task.id)):
+            return task
+        task = self._parts.tasks.get(task.id)  # it may have ended between the two looks
+        if task.status != "running":
+            return task
+        try:
+            return self._parts.tasks.advance(task.id, "interrupted")
+        except Conflict:
+            return self._parts.tasks.get(task.id)
+
+
+def _node_label(workflow: Workflow, parts: Parts) -> str:
+    """The label that the Version Record node itself gives, "" for none."""
+    return next(
+        (
+            str(plain(node.params).get("label", ""))
+            for node in workflow.nodes.values()
+            if parts.types[node.type.partition("@")[0]].role == "version"
+        ),
+        "",
+    )
+
+
+def _question(workflow: Workflow, parts: Parts) -> str:
+    """What the workflow's form asks."""
+    for node in workflow.nodes.values():
+        node_type = parts.types[node.type.partition("@")[0]]
+        if node_type.role == "form":
+            param = node_type.param("question")
+            return str(node.params.get("question", param.default if param else ""))
+    return "What is this version, and why?"

@@ -1,0 +1,196 @@
+"""Versions: saving a run with its reason, finding it again, exporting it."""
+
+from __future__ import annotations
+
+import builtins
+from pathlib import Path
+
+from intaglio.core.canonical import PREFIX, is_digest
+from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
+from intaglio.core.fidelity import Reproduction
+from intaglio.core.grade import Grade
+from intaglio.core.snapshot import Snapshot
+from intaglio.core.task import Task
+from intaglio.core.version import Version, slug
+from intaglio.studio import clock
+from intaglio.studio.carry_out import Watch
+from intaglio.studio.export import export
+from intaglio.studio.parts import Parts
+from intaglio.studio.reproduce import Reproduced, grade, part_of, reproduce
+
+MIN_PREFIX = 6
+
+
+class Versions:
+    """`studio.versions`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def save(
+        self, task: str, *, label: str = "", annotation: str = "", no_annotation: bool = False
+    ) -> tuple[str, Version]:
+        """Save a finished task as the next version of its workflow. Returns the version's digest and record.
+
+        Raises AnnotationMissing, Invalid (both at once), Conflict (no snapshot, or the label is taken).
+        """
+        if annotation.strip() and no_annotation:
+            raise Invalid("an annotation and going without one were both asked for", hint="Give one of the two.")
+        if not annotation.strip() and not no_annotation:
+            raise AnnotationMissing("a version needs its reason")
+        record = self._parts.tasks.get(task)
+        if not record.snapshot:
+            raise Conflict(f"task {task} is {record.status}; only a finished one can become a version")
+        if record.version:
+            raise Conflict(f"task {task} is a version already ({record.version})")
+        snapshot = self._parts.documents.get(Snapshot, record.snapshot)
+        label_slug = _label(label)
+
+        def build(number: int) -> Version:
+            latest = self._parts.versions.latest(record.workflow.name)
+            return _record(
+                record,
+                snapshot,
+                number=number,
+                label=label_slug,
+                annotation=annotation.strip(),
+                parent=latest[0] if latest else "",
+                author=self._parts.settings.author,
+            )
+
+        return self._parts.versions.save(record.workflow.name, build, task=task)
+
+    def list(
+        self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
+    ) -> builtins.list[tuple[str, Version]]:
+        """The newest versions with their digests."""
+        return self._parts.versions.list(workflow=workflow, limit=limit, before=before)
+
+    def find(self, reference: str | Path) -> tuple[str, Version]:
+        """The one version a reference means: v3, v3-label, label, workflow/v3, a digest or the beginning of one (of the
+        version or its snapshot), a task id, or an output file.
+
+        Raises NotFound, Conflict (it fits several), RecordMismatch (a file whose record belongs to other pixels).
+        """
+        text = str(reference)
+        found: dict[str, Version] = dict(self._by_name(text) or self._by_digest(text) or self._by_task(text))
+        if not found and Path(reference).is_file():
+            found = dict(self._by_file(Path(reference)))
+        if not found:
+            raise NotFound("version", text, hint="See them with: intaglio versions list")
+        if len(found) > 1:
+            names = ", ".join(f"{version.workflow.name}/{version.name}" for version in found.values())
+            raise Conflict(f"{text!r} fits {len(found)} versions: {names}", hint="Give workflow/version.")
+        return next(iter(found.items()))
+
+    def snapshot(self, reference: str | Path) -> Snapshot:
+        """The snapshot a version keeps."""
+        return self._parts.documents.get(Snapshot, self.find(reference)[1].snapshot)
+
+    def grade(self, reference: str | Path, *, only: str = "", paranoid: bool = False) -> Grade:
+        """What a reproduction would come to, and every reason against it. Nothing is run. Raises NotFound."""
+        snapshot = self.snapshot(reference)
+        return grade(self._parts, snapshot, part_of(snapshot, only), full=paranoid)
+
+    def reproduce(
+        self, reference: str | Path, *, only: str = "", watch: Watch | None = None, paranoid: bool = False
+    ) -> Reproduced:
+        """Run a version again from its record alone, and compare.
+
+        `only` is one output's step, or one picture of a batch ("base[2]"): just that is run. Raises NotFound,
+        CannotReproduce (something needed is not there; nothing was run).
+        """
+        digest, version = self.find(reference)
+        return reproduce(self._parts, digest, version, only=only, watch=watch or Watch(), full=paranoid)
+
+    def history(self, reference: str | Path) -> builtins.list[Reproduction]:
+        """Every attempt to reproduce a version, oldest first."""
+        return self._parts.reproductions.of(self.find(reference)[0])
+
+    def export(self, reference: str | Path, folder: str | Path) -> builtins.list[Path]:
+        """Write a version's outputs, its seed record and its whole record into a folder. Returns what was written.
+
+        Raises Conflict when a file of that name with other content is there, Damaged, StorageFailed.
+        """
+        digest, version = self.find(reference)
+        return export(self._parts, digest, version, Path(folder))
+
+    def _by_name(self, text: str) -> builtins.list[tuple[str, Version]]:
+        workflow, slash, name = text.rpartition("/")
+        number, _, label = name.partition("-")
+        stores, where = self._parts.versions, workflow if slash else None
+        if number[:1] in "vV" and number[1:].isdecimal() and number.isascii() and len(number) < 12:
+            found = stores.find(number=int(number[1:]), workflow=where)
+            return [(digest, version) for digest, version in found if not label or version.label == label]
+        return stores.find(label=name, workflow=where) if name else []
+
+    def _by_digest(self, text: str) -> builtins.list[tuple[str, Version]]:
+        hexpart = text.removeprefix(PREFIX)
+        if len(hexpart) < MIN_PREFIX or set(hexpart) - set("0123456789abcdef"):
+            return []
+        prefix = PREFIX + hexpart
+        stores = self._parts.versions
+        return stores.find(digest_prefix=prefix) or stores.find(snapshot_prefix=prefix)
+
+    def _by_task(self, text: str) -> builtins.list[tuple[str, Version]]:
+        return self._parts.versions.find(task=text)
+
+    def _by_file(self, path: Path) -> builtins.list[tuple[str, Version]]:
+        """By the file's bytes; else by its pixels, once a record inside it is known to be its own."""
+        from intaglio.imaging.decode import decode
+        from intaglio.imaging.record import read_claim
+        from intaglio.store.filehash import hash_file
+
+        stores = self._parts.versions
+        found = stores.find(output=hash_file(path, proofs=self._parts.proofs).digest)
+        if found:
+            return found
+        data = path.read_bytes()
+        claim = read_claim(data)
+        candidates = [
+            pair
+            for asset in self._parts.assets.by_pixels(decode(data).digest)
+            for pair in stores.find(output=asset.digest)
+        ]
+        claimed = claim.get("version") if claim else None
+        exact = [pair for pair in candidates if pair[0] == claimed]
+        return exact or candidates
+
+
+def _label(text: str) -> str:
+    label = slug(text)
+    if text.strip() and not label:
+        raise Invalid(f"label {text[:60]!r} has no letter or digit", hint="Use a word or two.")
+    if label and (is_digest(label) or label.lstrip("v").isdecimal()):
+        raise Invalid(f"label {label!r} would be taken for a number", hint="Use a word or two.")
+    return label
+
+
+def _record(
+    task: Task, snapshot: Snapshot, *, number: int, label: str, annotation: str, parent: str, author: str
+) -> Version:
+    """The version record of a finished task; it says by itself what made the pictures, step by step."""
+    steps = snapshot.plan.steps
+    return Version(
+        number=number,
+        label=label,
+        annotation=annotation,
+        unannotated=not annotation,
+        workflow=task.workflow,
+        task=task.id,
+        snapshot=task.snapshot,
+        parent=parent,
+        created=clock.now(),
+        author=author,
+        outputs=snapshot.outputs,
+        parameters={step.id: step.params for step in steps},
+        seeds={step.id: step.seed for step in steps if step.seed},
+        models={
+            step.id: {name: f"{model.name}:{model.version} {model.digest}" for name, model in step.models.items()}
+            for step in steps
+            if step.models
+        },
+        references={
+            step.id: {name: asset.address for name, asset in step.assets.items()} for step in steps if step.assets
+        },
+    )

@@ -1,0 +1,115 @@
+"""Workflows: kept by name and version, read from files, checked without running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intaglio.core.errors import Conflict, InvalidWorkflow, NotFound
+from intaglio.core.plan import WorkflowRef
+from intaglio.core.record import plain
+from intaglio.core.workflow import Workflow, parse_workflow
+from intaglio.studio.documents import SUFFIXES, parse_value, read_workflow
+from intaglio.studio.parts import Parts
+
+
+@dataclass(frozen=True)
+class Found:
+    """A workflow, the file it was read from (None: from the library), and how a plan will name it."""
+
+    workflow: Workflow
+    reference: WorkflowRef
+    base: Path
+
+
+class Workflows:
+    """`studio.workflows`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def add(self, workflow: Workflow | str | Path) -> WorkflowRef:
+        """Keep a workflow, or the one in a file; new content under its name is its next version."""
+        if not isinstance(workflow, Workflow):
+            workflow = read_workflow(Path(workflow))
+        self.check(workflow)
+        version, digest = self._parts.workflows.add(workflow)
+        return WorkflowRef(name=workflow.name, version=version, digest=digest)
+
+    def list(self) -> list[tuple[str, int, str, str]]:
+        """Name, newest version, digest and time of each workflow."""
+        return self._parts.workflows.list()
+
+    def show(self, reference: str) -> tuple[Workflow, WorkflowRef]:
+        """A workflow by name, or name@version. Raises NotFound."""
+        name, at, number = reference.partition("@")
+        if at and not number.isdecimal():
+            raise NotFound("workflow", reference, hint="Write NAME or NAME@3.")
+        workflow, version, digest = self._parts.workflows.get(name, int(number) if at else None)
+        return workflow, WorkflowRef(name=name, version=version, digest=digest)
+
+    def check(self, workflow: Workflow | str | Path) -> Workflow:
+        """Check a workflow as far as that goes without running it. Raises InvalidWorkflow, UnpinnedSeed, ..."""
+        from intaglio.engine.resolve import check
+        from intaglio.studio.planning import resources
+
+        if not isinstance(workflow, Workflow):
+            workflow = self.find(str(workflow)).workflow
+        check(workflow, resources(self._parts, Path()))
+        return workflow
+
+    def find(self, given: Workflow | str | Path, changes: Sequence[str] = ()) -> Found:
+        """What `given` means: a workflow, a file, or a name in the library; with changes like "base.seed=42" made.
+
+        A workflow that is new to the library is kept in it. Raises NotFound, InvalidWorkflow.
+        """
+        base = Path()
+        if isinstance(given, Workflow):
+            workflow, reference = given, None
+        elif Path(given).suffix in SUFFIXES or Path(given).is_file():
+            workflow, reference, base = read_workflow(Path(given)), None, Path(given).absolute().parent
+        else:
+            workflow, reference = self._named(str(given))
+        reference = reference or self.add(workflow)
+        if changes:
+            workflow = apply_changes(workflow, changes)
+            digest = self._parts.documents.put(workflow)
+            reference = WorkflowRef(
+                name=reference.name, version=reference.version, digest=digest, changes=tuple(changes)
+            )
+        return Found(workflow, reference, base)
+
+    def _named(self, given: str) -> tuple[Workflow, WorkflowRef]:
+        try:
+            return self.show(given)
+        except NotFound as error:
+            names = [name for name, *_ in self.list()]
+            hint = f"There are: {', '.join(names[:20])}." if names else "Give a workflow file, or add one first."
+            raise NotFound("workflow", given, hint=error.hint or hint) from error
+
+
+def apply_changes(workflow: Workflow, changes: Sequence[str]) -> Workflow:
+    """A workflow with "node.parameter=value" settings made; also node.seed and node.count. Raises InvalidWorkflow."""
+    document: dict[str, Any] = plain(workflow)
+    done: set[str] = set()
+    for change in changes:
+        target, equals, text = change.partition("=")
+        node, dot, name = target.partition(".")
+        if not equals or not dot:
+            raise InvalidWorkflow(f"{change[:80]!r} is not a setting", hint="Write node.parameter=value.")
+        if target in done:
+            raise Conflict(f"{target} is set twice", hint="Give each setting once.")
+        done.add(target)
+        if node not in document["nodes"]:
+            raise InvalidWorkflow(
+                f"there is no such node to set {name!r} on",
+                node=node,
+                hint=f"The nodes are: {', '.join(document['nodes'])}.",
+            )
+        place = document["nodes"][node] if name in ("seed", "count") else document["nodes"][node]["params"]
+        # A prompt like "yes: no" must stay the text it is; only whole values are read as numbers and the like.
+        value = parse_value(text)
+        place[name] = text if isinstance(value, (dict, list)) else value
+    return parse_workflow(document)
