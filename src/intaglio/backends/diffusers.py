@@ -77,8 +77,7 @@ class DiffusersBackend:
 
     def environment(self) -> dict[str, object]:
         """Versions, devices, threads and flags that decide pixels here. Raises BackendMissing."""
-        with self._lock, quiet():
-            return determinism.environment(threads=self._threads, deterministic=self._deterministic)
+        return determinism.environment(threads=self._threads, deterministic=self._deterministic)
 
     def default_device(self) -> str:
         """ "cuda", "mps" or "cpu": the fastest there is. Raises BackendMissing."""

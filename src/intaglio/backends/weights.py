@@ -114,7 +114,7 @@ def _parse(path: Path, raw: bytes, length: int, size: int) -> Header:
 def _tensor(path: Path, name: str, entry: Mapping[str, object]) -> tuple[tuple[int, ...], int, int]:
     """One tensor's shape and the bytes [first, last) it takes, counted from the end of the header."""
     shape, offsets, dtype = entry.get("shape"), entry.get("data_offsets"), entry.get("dtype")
-    if not (_naturals(shape) and _naturals(offsets) and len(offsets) == 2 and isinstance(dtype, str)):  # noqa: PLR2004
+    if not (_naturals(shape) and _naturals(offsets) and len(offsets) == 2 and isinstance(dtype, str)):
         raise InvalidModel(f"{path} has a damaged safetensors header: tensor {name[:80]!r} is not described")
     first, last = offsets
     bits = _BITS.get(dtype)

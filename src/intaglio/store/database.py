@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Self
 from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, insert, inspect, select
@@ -211,12 +211,8 @@ def _reading_address(path: Path) -> str:
             ) from error
         return _address(path, "immutable=1")
     except sqlite3.DatabaseError as error:
-        _raise_damaged(path, error)
+        raise Damaged(f"library database {path} is damaged: {error}") from error
     return address
-
-
-def _raise_damaged(path: Path, error: Exception) -> NoReturn:
-    raise Damaged(f"library database {path} is damaged: {error}") from error
 
 
 def _translated(error: DBAPIError, path: Path) -> IntaglioError:
@@ -226,15 +222,13 @@ def _translated(error: DBAPIError, path: Path) -> IntaglioError:
     match getattr(cause, "sqlite_errorcode", 0) & _PRIMARY:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return Unavailable(f"library database {path} is busy: others have been writing for {BUSY_S:.0f} s")
+        case sqlite3.SQLITE_NOMEM:
+            return Unavailable(f"out of memory while using {path}")
         case sqlite3.SQLITE_FULL:
             return StorageFailed(f"no space left on the disk while writing {path}")
         case sqlite3.SQLITE_READONLY:
             return StorageFailed(_READ_ONLY, hint=_READ_ONLY_HINT)
-        case sqlite3.SQLITE_IOERR:
-            return StorageFailed(f"the disk reported an error at {path} ({cause})")
-        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return StorageFailed(f"library database {path} cannot be opened ({cause})")
-        case sqlite3.SQLITE_NOMEM:
-            return Unavailable(f"out of memory while using {path}")
+        case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return StorageFailed(f"the disk refused access to {path} ({cause})")
     # A file that is no database, a page that is not what it should be, a missing table, text that is not UTF-8.
     return Damaged(f"library database {path} is damaged: {cause}")

@@ -16,7 +16,7 @@ from intaglio.store.schema import MODELS, digest_starts_with, models
 LATEST = "latest"
 Placed = tuple[ModelVersion, Path]
 
-_LIST = select(models).order_by(models.c.name, models.c.seq)
+_LIST = select(models).order_by(models.c.seq.desc())
 _NEWEST = select(models).where(models.c.name == bindparam("wanted")).order_by(models.c.seq.desc()).limit(1)
 _EXACT = select(models).where(models.c.name == bindparam("wanted"), models.c.version == bindparam("labelled"))
 _CONTENT = select(models).where(models.c.digest == bindparam("wanted")).order_by(models.c.seq.desc())
@@ -70,7 +70,7 @@ class Models:
             return builtins.list(connection.execute(statement).scalars())
 
     def list(self) -> builtins.list[Placed]:
-        """Every model and where it is, ordered by name, oldest first within a name. Raises Damaged."""
+        """Every model and where it is, the one added last first. Raises Damaged."""
         with self._database.read() as connection:
             return [_placed(row) for row in connection.execute(_LIST)]
 

@@ -1,8 +1,8 @@
 """The tables, and how a row of one is sealed when it is written and checked whenever it is read.
 
-A row holds its record as canonical JSON (`body`). The columns beside it are there to be searched by; they are taken from
-the record, except for the few that no record holds (`seq`, the order in which rows were added; a model's `path`). The
-`seal` is the digest over [kind, record, columns], so that no flipped bit, in a body or in a column, goes unseen.
+A row holds its record as canonical JSON (`body`). The columns beside it are there to be searched by; they are taken
+from the record, except for the few that no record holds (`seq`, the order in which rows were added; a model's `path`).
+The `seal` is the digest over [kind, record, columns], so that no flipped bit, in a body or in a column, goes unseen.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class Counter:
 
 
 class RecordTable(Generic[T]):
-    """A table of sealed records: `columns` says what a record's columns hold, `named` is the column that names a row."""
+    """A table of sealed records. `columns` says what a record's columns hold; `named` is the column that names one."""
 
     def __init__(self, table: Table, cls: type[T], columns: Callable[[T], Columns], named: str) -> None:
         self.table = table

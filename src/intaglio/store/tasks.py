@@ -75,9 +75,7 @@ class Tasks:
         with self._database.read() as connection:
             return builtins.list(connection.execute(statement).scalars())
 
-    def list(
-        self, *, limit: int = 50, before: str | None = None, status: Status | None = None
-    ) -> builtins.list[Task]:
+    def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> builtins.list[Task]:
         """The newest tasks, newest first: those added before the task `before`, those of a status.
 
         Raises NotFound, Damaged.

@@ -22,9 +22,7 @@ _LAST = select(func.max(versions.c.number)).where(versions.c.workflow == bindpar
 _LABELLED = select(versions).where(
     versions.c.workflow == bindparam("wanted"), versions.c.label == bindparam("labelled")
 )
-_LATEST = (
-    select(versions).where(versions.c.workflow == bindparam("wanted")).order_by(versions.c.number.desc()).limit(1)
-)
+_LATEST = select(versions).where(versions.c.workflow == bindparam("wanted")).order_by(versions.c.number.desc()).limit(1)
 _NEWEST: Select[tuple[object, ...]] = select(versions).order_by(versions.c.seq.desc())
 _ADD_OUTPUT = insert(version_outputs)
 
@@ -63,9 +61,7 @@ class Versions:
             raise NotFound("version", digest)
         return version
 
-    def list(
-        self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
-    ) -> builtins.list[Saved]:
+    def list(self, *, workflow: str | None = None, limit: int = 50, before: str | None = None) -> builtins.list[Saved]:
         """The newest versions, newest first: of one workflow, those saved before the version `before` (a digest).
 
         Raises NotFound, Damaged.

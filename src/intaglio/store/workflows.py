@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import builtins
 
 from sqlalchemy import bindparam, func, select
 
@@ -58,13 +58,12 @@ class Workflows:
             raise NotFound("workflow", name if version is None else f"{name}@{version}")
         return self._documents.get(Workflow, entry.digest), entry.version, entry.digest
 
-    def list(self) -> list[Listed]:
+    def list(self) -> builtins.list[Listed]:
         """Name, number, digest and time of the latest of every name, ordered by name. Raises Damaged."""
         with self._database.read() as connection:
             return [_listed(entry) for entry in WORKFLOWS.all(connection, _LIST)]
 
-    # `list` means the method inside this class, so its type is quoted by name.
-    def history(self, name: str) -> Sequence[Listed]:
+    def history(self, name: str) -> builtins.list[Listed]:
         """The same for every number of one name, latest first. Raises NotFound, Damaged."""
         with self._database.read() as connection:
             found = [_listed(entry) for entry in WORKFLOWS.all(connection, _HISTORY, wanted=name)]

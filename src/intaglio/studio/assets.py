@@ -69,10 +69,8 @@ class Assets:
         """Whether the store still has the bytes of an asset as they were."""
         try:
             self._parts.blobs.verify(digest, full=False)
-        except NotFound:
-            return "missing"
-        except Damaged:
-            return "damaged"
+        except (Damaged, NotFound):
+            return "damaged" if self._parts.blobs.has(digest) else "missing"
         return "ok"
 
     def _digest(self, reference: str) -> str:

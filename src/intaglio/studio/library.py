@@ -13,6 +13,8 @@ from intaglio.studio.parts import Parts
 
 # A blob is written before the record that names it; one younger than this may simply not be named yet.
 GRACE_SECONDS = 3600.0
+# A temporary file may belong to a copy that another process is still making.
+TEMPORARY_SECONDS = 24 * 3600.0
 KEEP_QUARANTINE_SECONDS = 30 * 24 * 3600.0
 
 
@@ -82,7 +84,7 @@ class Library:
             return Collected(tuple(loose), 0, 0, True)
         for digest, _ in loose:
             blobs.quarantine(digest)
-        swept = blobs.sweep_temporary(grace_seconds)
+        swept = blobs.sweep_temporary(TEMPORARY_SECONDS)
         purged = blobs.purge_quarantine(KEEP_QUARANTINE_SECONDS, wanted=wanted)
         return Collected(tuple(loose), swept, purged, False)
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from intaglio.core.errors import NoLibrary
 from intaglio.store.blobs import LocalBlobs
 from intaglio.store.database import Database
-from intaglio.store.disk import make_folder
+from intaglio.store.disk import make_tree
 from intaglio.store.proofs import Proofs
 from intaglio.studio.assets import Assets
 from intaglio.studio.library import Library
@@ -55,7 +55,7 @@ def init(folder: str | os.PathLike[str] = ".", settings: Settings | None = None)
     """Make a library in `folder` (in its `.intaglio`), or open the one that is there."""
     root = library_folder(folder)
     for part in (root, root / "locks"):
-        make_folder(part)
+        make_tree(part)
     return _assembled(root, settings or read_settings(os.environ), create=True)
 
 

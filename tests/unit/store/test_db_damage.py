@@ -1,0 +1,208 @@
+"""A changed byte anywhere in the database is refused when it is read, and named by the check."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from unit.store.test_db_samples import Stores, asset, filled, stores
+
+from intaglio.core.errors import Damaged, IntaglioError, InvalidRecord, NotFound
+from intaglio.core.plan import Plan
+from intaglio.core.snapshot import Snapshot
+from intaglio.core.workflow import Workflow
+from intaglio.store.database import Database
+from intaglio.store.integrity import Problem, check_rows
+from intaglio.store.schema import alembic_version, metadata, step_outputs, version_outputs
+
+SEALED = [
+    (table.name, column.name)
+    for table in metadata.sorted_tables
+    if table not in (alembic_version, step_outputs, version_outputs)
+    for column in table.columns
+]
+OUTPUTS = [(table.name, column.name) for table in (step_outputs, version_outputs) for column in table.columns]
+CLASSES = {"plan": Plan, "snapshot": Snapshot, "workflow": Workflow}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "library.db"
+    filled(path).database.close()
+    return path
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(whole, tmp_path / "library.db"))
+
+
+def edit(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+def spoil(path: Path, table: str, column: str, at: int = 0) -> None:
+    """Flip one bit of a column in the first row of a table."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        row, value = connection.execute(
+            f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY rowid LIMIT 1"
+        ).fetchone()
+        if isinstance(value, int):
+            changed: object = value + 64
+        else:
+            data = bytearray(value if isinstance(value, bytes) else value.encode())
+            data[at % len(data)] ^= 1
+            changed = bytes(data) if isinstance(value, bytes) else data.decode()
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
+
+
+def read_everything(library: Stores) -> None:
+    """Read every record through its store."""
+    for name, _, _, _ in library.workflows.list():
+        for _, number, _, _ in library.workflows.history(name):
+            library.workflows.get(name, number)
+    for digest, kind in library.documents.iter():
+        if kind not in CLASSES:
+            raise Damaged(library.documents.verify(digest) or "")
+        library.documents.get(CLASSES[kind], digest)
+    for task in library.tasks.list():
+        library.tasks.steps(task.id)
+        library.tasks.events(task.id)
+    for id in ("t1", "t2"):  # of a task that is no longer found under its id, or whose rows name another
+        library.tasks.get(id)
+        if not library.tasks.steps(id) or not library.tasks.events(id):
+            raise NotFound("steps", id)
+        if library.assets.tasks_of(asset(id).digest) != [id]:
+            raise NotFound("asset", id)
+    library.assets.list()
+    library.assets.digests()
+    for digest, _ in library.versions.list():
+        library.versions.get(digest)
+    if not library.reproductions.of(library.versions.find(label="warm")[0][0]):
+        raise NotFound("reproduction", "warm")
+    library.models.list()
+    library.counters.next("seed", 1001)
+
+
+def problems(path: Path) -> list[Problem]:
+    database = Database.open(path, create=False)
+    try:
+        return list(check_rows(database))
+    finally:
+        database.close()
+
+
+def test_a_whole_library_is_read_and_has_no_problems(copy: Path) -> None:
+    library = stores(copy, create=False)
+    read_everything(library)
+    assert list(check_rows(library.database)) == []
+    library.database.close()
+
+
+@pytest.mark.parametrize(("table", "column"), SEALED)
+def test_a_changed_column_is_refused_and_named(copy: Path, table: str, column: str) -> None:
+    spoil(copy, table, column, at=-1)
+    found = problems(copy)
+    assert any("is damaged" in problem.message for problem in found)
+    library = stores(copy, create=False)
+    try:
+        with pytest.raises((Damaged, NotFound, IndexError)):
+            read_everything(library)
+    finally:
+        library.database.close()
+
+
+@pytest.mark.parametrize("table", sorted({table for table, column in SEALED if column == "body"}))
+def test_every_byte_of_a_body_counts(copy: Path, table: str) -> None:
+    with closing(sqlite3.connect(copy)) as connection:
+        (size,) = connection.execute(f"SELECT length(body) FROM {table} ORDER BY rowid LIMIT 1").fetchone()
+    for at in range(0, size, 11):
+        spoil(copy, table, "body", at)
+        assert any("is damaged" in problem.message for problem in problems(copy)), at
+        spoil(copy, table, "body", at)
+    assert problems(copy) == []
+
+
+@pytest.mark.parametrize(("table", "column"), OUTPUTS)
+def test_a_changed_row_of_outputs_is_named(copy: Path, table: str, column: str) -> None:
+    spoil(copy, table, column, at=-1)
+    assert problems(copy) != []
+
+
+def test_an_output_that_no_record_names_is_not_served(copy: Path) -> None:
+    other = asset("t2").digest
+    edit(copy, "UPDATE step_outputs SET asset = ?", other)
+    edit(copy, "UPDATE OR REPLACE version_outputs SET asset = ?", other)
+    library = stores(copy, create=False)
+    with pytest.raises(Damaged):
+        library.assets.tasks_of(other)
+    with pytest.raises(Damaged):
+        library.assets.versions_of(other)
+    assert [version.number for _, version in library.versions.find(output=other)] == [2]
+    library.database.close()
+
+
+@pytest.mark.parametrize("value", [b"bytes", "text", 7, 0.5])
+@pytest.mark.parametrize("column", ["body", "seal", "status", "id"])
+def test_a_value_of_another_type_is_refused(copy: Path, column: str, value: object) -> None:
+    edit(copy, f"UPDATE tasks SET {column} = ? WHERE seq = 1", value)
+    assert any(problem.kind == "task" and "is damaged" in problem.message for problem in problems(copy))
+    library = stores(copy, create=False)
+    with pytest.raises(Damaged):
+        library.tasks.list()
+    library.database.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind", "id"),
+    [
+        ("DELETE FROM documents WHERE kind = 'plan'", "task", "t1"),
+        ("DELETE FROM documents WHERE kind = 'snapshot'", "version", "blake3:"),
+        ("DELETE FROM documents WHERE kind = 'workflow'", "workflow-entry", "poster"),
+        ("DELETE FROM tasks WHERE id = 't1'", "node-record", "base"),
+        ("DELETE FROM tasks WHERE id = 't1'", "event", "t1"),
+        ("DELETE FROM assets", "step_outputs", "t1"),
+        ("DELETE FROM step_outputs", "node-record", "t1"),
+        ("DELETE FROM version_outputs", "version", "blake3:"),
+        ("DELETE FROM versions", "reproduction", "blake3:"),
+    ],
+)
+def test_a_missing_row_is_missed(copy: Path, statement: str, kind: str, id: str) -> None:
+    edit(copy, statement)
+    assert any(problem.kind == kind and problem.id.startswith(id) for problem in problems(copy))
+
+
+def test_text_that_is_no_text_is_damage(copy: Path) -> None:
+    edit(copy, "UPDATE tasks SET status = CAST(x'ff' AS TEXT) WHERE seq = 1")
+    library = stores(copy, create=False)
+    with pytest.raises(Damaged):
+        library.tasks.list()
+    assert list(check_rows(library.database)) != []
+    library.database.close()
+
+
+def test_flipped_bytes_of_the_file_never_serve_another_record(whole: Path, tmp_path: Path) -> None:
+    """Every page is hit many times: what is read is what was written, or an error that says so."""
+    data = whole.read_bytes()
+    reference = stores(whole, create=False)
+    expected = {id: reference.tasks.get(id) for id in ("t1", "t2")}
+    reference.database.close()
+    for place in range(0, len(data), 509):
+        path = tmp_path / f"{place}.db"
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        try:
+            library = stores(path, create=False)
+        except IntaglioError:
+            continue
+        for id, task in expected.items():
+            try:
+                assert library.tasks.get(id) == task
+            except (Damaged, NotFound, InvalidRecord):
+                continue
+        list(check_rows(library.database))
+        library.database.close()
+        path.unlink()

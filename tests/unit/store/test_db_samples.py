@@ -1,0 +1,186 @@
+"""What the tests of the database share: one of every record, a library holding them, and processes."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.core.asset import Asset
+from intaglio.core.canonical import digest_bytes
+from intaglio.core.environment import Cpu, Environment
+from intaglio.core.fidelity import Fidelity, Reproduction
+from intaglio.core.grade import Grade
+from intaglio.core.model import ModelVersion
+from intaglio.core.plan import Plan, WorkflowRef
+from intaglio.core.seeds import ExecutedSeed
+from intaglio.core.snapshot import Output, Snapshot
+from intaglio.core.task import NodeRecord, Task
+from intaglio.core.version import Version
+from intaglio.core.workflow import Node, Workflow
+from intaglio.store.assets import Assets
+from intaglio.store.counters import Counters
+from intaglio.store.database import Database
+from intaglio.store.documents import Documents
+from intaglio.store.models import Models
+from intaglio.store.reproductions import Reproductions
+from intaglio.store.tasks import Tasks
+from intaglio.store.versions import Versions
+from intaglio.store.workflows import Workflows
+
+TIME = "2026-11-20T12:00:00.000000Z"
+REF = WorkflowRef(name="poster", version=1, digest=digest_bytes(b"workflow"))
+PLAN = Plan(workflow=REF, mode="discovery", threads=2, deterministic=True, steps=())
+
+
+@dataclass
+class Stores:
+    """Every store on one database."""
+
+    database: Database
+
+    def __post_init__(self) -> None:
+        self.documents = Documents(self.database)
+        self.workflows = Workflows(self.database)
+        self.tasks = Tasks(self.database)
+        self.versions = Versions(self.database)
+        self.models = Models(self.database)
+        self.assets = Assets(self.database)
+        self.counters = Counters(self.database)
+        self.reproductions = Reproductions(self.database)
+
+
+def stores(path: Path, *, create: bool = True) -> Stores:
+    return Stores(Database.open(path, create=create))
+
+
+def workflow(name: str = "poster", description: str = "") -> Workflow:
+    return Workflow(name=name, description=description, nodes={"base": Node(type="generate", params={"width": 64})})
+
+
+def asset(name: str) -> Asset:
+    digest, pixels = digest_bytes(name.encode()), digest_bytes(b"pixels of " + name.encode())
+    return Asset(digest=digest, size=10, media_type="image/png", width=8, height=8, pixels=pixels)
+
+
+def queued(id: str, plan: str) -> Task:
+    return Task(id=id, status="queued", workflow=REF, plan=plan, author="ann", created=TIME)
+
+
+def step(task: str, name: str, *outputs: str, key: str = "key", attempt: int = 1) -> NodeRecord:
+    return NodeRecord(
+        task=task,
+        step=name,
+        node="base",
+        type="generate",
+        type_version=1,
+        seed=ExecutedSeed(value="18446744073709551615", origin="drawn"),
+        key=digest_bytes(key.encode()),
+        outputs={f"image{index}": asset(output).digest for index, output in enumerate(outputs)},
+        started=TIME,
+        seconds=0.5,
+        attempt=attempt,
+    )
+
+
+def snapshot(task: str) -> Snapshot:
+    cpu = Cpu(model="a cpu", instruction_set="avx2", cores=2)
+    environment = Environment(
+        intaglio="1", python="3.11", os="linux", machine="x86_64", cpu=cpu, libraries={}, threads=2, deterministic=True
+    )
+    return Snapshot(
+        task=task,
+        created=TIME,
+        author="ann",
+        workflow=workflow(),
+        plan=PLAN,
+        results=(),
+        outputs=(),
+        assets={},
+        models={},
+        environment=environment,
+    )
+
+
+def version(number: int, kept: str, *, label: str = "", name: str = "poster", output: str = "picture") -> Version:
+    digest = asset(output).digest
+    return Version(
+        number=number,
+        label=label,
+        annotation="because",
+        unannotated=False,
+        workflow=WorkflowRef(name=name, version=1, digest=REF.digest),
+        task="t1",
+        snapshot=kept,
+        parent="",
+        created=TIME,
+        author="ann",
+        parameters={},
+        seeds={},
+        models={},
+        references={},
+        outputs=(Output(node="base", step="base", index=0, asset=digest, address=asset(output).address),),
+    )
+
+
+def model(name: str = "tiny", label: str = "v1", content: str = "weights") -> ModelVersion:
+    return ModelVersion(
+        name=name,
+        version=label,
+        digest=digest_bytes(content.encode()),
+        model_kind="checkpoint",
+        layout="single-file",
+        family="sd",
+        size=10,
+        files=(),
+        added=TIME,
+    )
+
+
+def reproduction(of: str, task: str = "t1") -> Reproduction:
+    fidelity = Fidelity(verdict="identical bytes", outputs=())
+    return Reproduction(version=of, task=task, created=TIME, grade=Grade(grade="full"), fidelity=fidelity)
+
+
+def filled(path: Path) -> Stores:
+    """A library with at least one row in every table, and two where rows could be mistaken for each other."""
+    library = stores(path)
+    library.workflows.add(workflow())
+    library.workflows.add(workflow(description="other"))
+    plan = library.documents.put(PLAN)
+    for id in ("t1", "t2"):
+        library.tasks.add(queued(id, plan))
+        library.tasks.add_step(step(id, "base", id, key=id), [asset(id)], [("done", "base", {"seed": "7"})])
+    kept = library.documents.put(snapshot("t1"))
+    library.tasks.advance("t1", "running", attempt=1, started=TIME)
+    library.tasks.advance("t1", "done", snapshot=kept)
+    digest, _ = library.versions.save("poster", lambda n: version(n, kept, label="warm", output="t1"), task="t1")
+    library.versions.save("poster", lambda n: version(n, kept, output="t2"))
+    library.models.add(model(), Path("/models/a"))
+    library.models.add(model(label="v2", content="others"), Path("/models/b"))
+    library.reproductions.add(reproduction(digest))
+    library.counters.next("seed", 1001)
+    return library
+
+
+def in_processes(count: int, work: Callable[[int], None]) -> None:
+    """Run `work(0)` ... `work(count - 1)`, each in a process of its own, all at once; every one must end well."""
+    children = [fork(lambda place=place: work(place)) for place in range(count)]  # type: ignore[misc]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * count
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Start `work` in a new process and return its id; it exits with 0 when `work` raises nothing."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
