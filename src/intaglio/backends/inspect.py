@@ -205,6 +205,8 @@ def _optional_json(path: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InvalidModel(f"{path} is not a file")
     if path.stat().st_size > CONFIG_LIMIT:
         raise InvalidModel(f"{path} is larger than {CONFIG_LIMIT} bytes: not a configuration")
     try:

@@ -13,6 +13,7 @@ from typing import Any
 from intaglio.backends.inspect import inspect_config, inspect_model, pipeline_class
 from intaglio.backends.quiet import library
 from intaglio.backends.schedulers import scheduler_class, unknown_scheduler
+from intaglio.backends.weights import is_pickle
 from intaglio.core.context import ModelFile
 from intaglio.core.errors import IntaglioError, Invalid, InvalidModel, ModelUnavailable, Unavailable
 
@@ -77,8 +78,9 @@ def _from_folder(model: ModelFile, dtype: Any) -> Any:
 
 
 def _from_file(model: ModelFile, dtype: Any) -> Any:
-    facts = inspect_model(model.path)
-    if facts.kind != "checkpoint":
+    facts = inspect_model(model.path, allow_pickle=model.pickle_allowed)
+    pickled = model.pickle_allowed and bool(is_pickle(model.path))
+    if facts.kind != "checkpoint" and not pickled:
         raise InvalidModel(f"model {model.name!r} is of kind {facts.kind}, not a checkpoint")
     if model.config is None:
         # diffusers would look for a configuration on the hub here, even when told to use local files only.
@@ -90,20 +92,23 @@ def _from_file(model: ModelFile, dtype: Any) -> Any:
     cls = _pipeline_type(model.config)
     if not hasattr(cls, "from_single_file"):
         raise InvalidModel(f"{cls.__name__} does not load single files; use a pipeline folder")
-    with _named_safetensors(model.path) as path:
+    with _named(model.path, ".ckpt" if pickled else ".safetensors") as path:
         return cls.from_single_file(
             str(path), config=str(model.config), dtype=dtype, local_files_only=True, **_left_out(cls)
         )
 
 
 @contextmanager
-def _named_safetensors(path: Path) -> Iterator[Path]:
-    """A path to the same file that ends in .safetensors: diffusers unpickles files of any other name."""
-    if path.suffix == ".safetensors":
+def _named(path: Path, suffix: str) -> Iterator[Path]:
+    """A path to the same file that ends in `suffix`: diffusers unpickles any file not named .safetensors.
+
+    What it unpickles, it does with torch's weights-only reader, which builds tensors and nothing else.
+    """
+    if path.suffix == suffix:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="intaglio-") as folder:
-        link = Path(folder) / "model.safetensors"
+        link = Path(folder) / f"model{suffix}"
         link.symlink_to(path.resolve())
         yield link
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
+
+from intaglio.core.errors import Invalid
 
 if TYPE_CHECKING:
     from intaglio.studio.carry_out import Watch
     from intaglio.studio.open import Studio
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# What a terminal obeys instead of showing it (control characters, marks that turn the direction of text), and half
+# characters, which cannot be written out. Records and files may hold them; on the screen they are spelled out.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_MESSAGE = 2000
 
 
 @dataclass
@@ -36,7 +44,7 @@ class App:
         if self.as_json:
             from intaglio.core.record import plain
 
-            click.echo(json.dumps(plain(value), ensure_ascii=False, indent=2))
+            say_json(plain(value), indent=2)
         else:
             words()
 
@@ -49,6 +57,7 @@ def common(command: F) -> F:
     @click.pass_context
     def wrapped(ctx: click.Context, /, library: str | None, as_json: bool, **options: Any) -> Any:
         app: App = ctx.obj
+        _refuse_half_characters(ctx)
         app.library = library or app.library
         app.as_json = as_json
         return ctx.invoke(command, app, **options)
@@ -62,14 +71,55 @@ def common(command: F) -> F:
     return wrapped  # type: ignore[return-value]
 
 
+def _refuse_half_characters(ctx: click.Context) -> None:
+    """Words that are not text in this locale cannot be kept in a record; better said now than after the work."""
+    for name, value in ctx.params.items():
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str) and _broken(word):
+                raise Invalid(f"{name} is not text: {word!r}", hint="Write it in UTF-8; rename a file of such a name.")
+
+
+def _broken(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def spelled_out(text: str, keep: str = "") -> str:
+    """Text that a terminal shows and never obeys; characters in `keep` stay."""
+    return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else found[0].encode("unicode-escape").decode(), text)
+
+
+def say(text: str = "", *, err: bool = False, keep: str = "") -> None:
+    """Print one line of words; what it holds cannot steer the terminal."""
+    click.echo(_writable(spelled_out(text, keep), err), err=err)
+
+
+def say_json(value: object, *, indent: int | None = None, err: bool = False) -> None:
+    """Print JSON values; they are the same when read back, and cannot steer the terminal."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    text = _UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+    stream = sys.stderr if err else sys.stdout
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    click.echo(text, err=err)
+
+
+def _writable(text: str, err: bool) -> str:
+    """The text with what the stream's encoding lacks spelled out, as in a locale that knows only ASCII."""
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
     """Print rows in aligned columns."""
     if not rows:
         return
+    rows = [[spelled_out(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo((indent + "  ".join(cells)).rstrip())
+        say((indent + "  ".join(cells)).rstrip())
 
 
 def short(digest: str) -> str:
@@ -89,17 +139,25 @@ def size(count: int) -> str:
 
 def say_error(code: str, message: str, hint: str, as_json: bool, grade: object = None) -> None:
     """One error on standard error, as words or as JSON."""
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters in all)"
     if as_json:
         from intaglio.core.record import plain
 
         facts: dict[str, object] = {"code": code, "message": message, "hint": hint}
         if grade is not None:
             facts["grade"] = plain(grade)
-        click.echo(json.dumps({"error": facts}, ensure_ascii=False), err=True)
+        say_json({"error": facts}, err=True)
         return
-    click.echo(click.style("error: ", fg="red") + message, err=True)
+    click.echo(click.style("error: ", fg="red"), nl=False, err=True)
+    say(message, err=True, keep="\n")
     if hint:
-        click.echo(f"  {hint}", err=True)
+        say(f"  {hint}", err=True, keep="\n")
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits at a stream; a closed one is None."""
+    return stream is not None and stream.isatty()
 
 
 @contextmanager
@@ -126,11 +184,11 @@ def watching() -> Iterator[Watch]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[Any, int, int], None]]:
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
 
         def line(step: Any, done: int, total: int) -> None:
             if (done, total) == (0, 0):
-                click.echo(f"  {step.id} ...", err=True)
+                say(f"  {step.id} ...", err=True)
 
         yield line
         return
@@ -153,7 +211,7 @@ def _progress() -> Iterator[Callable[[Any, int, int], None]]:
 @contextmanager
 def counting(what: str, amount: Callable[[int], str]) -> Iterator[Callable[[int, int], None]]:
     """Progress of one long count on a terminal; silent elsewhere."""
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield lambda done, total: None
         return
     from rich.console import Console

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import App, common, counting, short, size, table
-from intaglio.core.errors import Conflict, Invalid
+from intaglio.cli.app import App, common, counting, say, short, size, table
+from intaglio.core.errors import Conflict, Invalid, StorageFailed
 
 if TYPE_CHECKING:
     from intaglio.core.asset import Asset
@@ -42,7 +42,7 @@ def show(app: App, asset: str) -> None:
         table([("digest", found.digest), ("type", found.media_type), ("size", size(found.size))])
         if found.width:
             table([("picture", f"{found.width} x {found.height}"), ("pixels", found.pixels or "not known")])
-        click.echo(f"address  {found.address}")
+        say(f"address  {found.address}")
 
     app.show(found, words)
 
@@ -57,17 +57,30 @@ def get(app: App, asset: str, output: str) -> None:
         data = studio.assets.get(asset)
         record = studio.assets.show(asset)
     if output == "-":
-        sys.stdout.buffer.write(data)
+        if sys.stdout is not None:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
         return
     path = Path(output)
-    if path.exists():
-        raise Conflict(f"{path} is there already", hint="Name a file that is not there yet.")
+    _write_new(path, data)
+    app.show(record, lambda: say(f"{path}  {size(len(data))}"))
+
+
+def _write_new(path: Path, data: bytes) -> None:
     try:
-        path.write_bytes(data)
+        file = path.open("xb")
+    except FileExistsError as error:
+        raise Conflict(f"{path} is there already", hint="Name a file that is not there yet.") from error
+    except OSError as error:
+        raise Invalid(
+            f"{path} cannot be written: {error.strerror}", hint="Name a file in a folder that is there."
+        ) from error
+    try:
+        with file:
+            file.write(data)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise Invalid(f"{path} cannot be written: {error.strerror}") from error
-    app.show(record, lambda: click.echo(f"{path}  {size(len(data))}"))
+        raise StorageFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _row(asset: Asset) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from intaglio.cli.app import App, common, counting, short, size, table
+from intaglio.cli.app import App, common, counting, say, short, size, table
 
 
 @click.command()
@@ -16,7 +16,7 @@ def init(app: App, folder: str) -> None:
 
     with make(folder) as studio:
         root = str(studio.root)
-    app.show({"library": root}, lambda: click.echo(f"library {root}"))
+    app.show({"library": root}, lambda: say(f"library {root}"))
 
 
 @click.group()
@@ -32,11 +32,11 @@ def check(app: App) -> int:
         found = studio.library.check(progress=progress)
 
     def words() -> None:
-        click.echo(f"{found.records} records, {found.blobs} files ({size(found.size)}) read and verified")
+        say(f"{found.records} records, {found.blobs} files ({size(found.size)}) read and verified")
         for problem in found.problems:
             hit = f"; hits {', '.join(problem.versions)}" if problem.versions else ""
-            click.echo(f"  {problem.kind} {problem.id}: {problem.message}{hit}")
-        click.echo(f"{len(found.problems)} problems" if found.problems else "nothing is broken")
+            say(f"  {problem.kind} {problem.id}: {problem.message}{hit}")
+        say(f"{len(found.problems)} problems" if found.problems else "nothing is broken")
 
     app.show(found, words)
     return 4 if found.problems else 0
@@ -54,8 +54,8 @@ def gc(app: App, dry_run: bool) -> None:
         table([(short(digest), size(count)) for digest, count in found.blobs], "  ")
         total = size(sum(count for _, count in found.blobs))
         what = "that nothing refers to" if dry_run else "moved to quarantine"
-        click.echo(f"{len(found.blobs)} files ({total}) {what}")
+        say(f"{len(found.blobs)} files ({total}) {what}")
         if not dry_run:
-            click.echo(f"{found.temporary} stale temporary files and {found.purged} old quarantined files removed")
+            say(f"{found.temporary} stale temporary files and {found.purged} old quarantined files removed")
 
     app.show(found, words)

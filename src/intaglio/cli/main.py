@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -26,6 +28,10 @@ COMMANDS = {
 }
 
 
+class _ReaderGone(Exception):
+    """The reader of our output went away, as `head` does."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are run."""
 
@@ -38,6 +44,13 @@ class LazyGroup(click.Group):
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # click would end the process here, with exit code 1.
+            raise _ReaderGone from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -61,29 +74,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code. No exception and no traceback leaves it."""
     as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
-        result = cli.main(args=arguments, prog_name="intaglio", standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _ended(arguments, as_json)
+    except _ReaderGone:
+        _discard_output()
+        return 0
     except (click.exceptions.Abort, KeyboardInterrupt):
         say_error("cancelled", "cancelled", "", as_json)
         return 130
     except IntaglioError as error:
         say_error(error.code, str(error), error.hint, as_json, grade=getattr(error, "grade", None))
         return exit_code(error)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        sys.stderr.close()
-        return 0
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        say_error(
+            "system", f"{(error.strerror or str(error)).lower()}{where}", "See that it is there and free.", as_json
+        )
+        return 4
     except Exception as error:
         # Our own bug: the user gets one sentence and a file to send, never a traceback on the screen.
+        say_error("internal", f"Intaglio failed: {type(error).__name__}: {error}", _reported(), as_json)
+        return 1
+
+
+def _ended(arguments: Sequence[str] | None, as_json: bool) -> int:
+    """The exit code of a command that ran, or that click stopped."""
+    try:
+        result = cli.main(args=arguments, prog_name="intaglio", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        if as_json:
+            say_error("usage", "a command is missing", f"Read: {error.ctx.command_path} --help", as_json)
+        else:
+            error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intaglio"
+        say_error("usage", error.format_message(), f"Read: {where} --help", as_json)
+        return error.exit_code
+
+
+def _discard_output() -> None:
+    """Let what is still to be written go nowhere; Python would complain on its way out."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # it is no file
+        return
+
+
+def _reported() -> str:
+    try:
         with tempfile.NamedTemporaryFile("w", prefix="intaglio-", suffix=".txt", delete=False) as report:
             traceback.print_exc(file=report)
-        text = f"{type(error).__name__}: {error}"
-        say_error("internal", f"Intaglio failed: {text}", f"Report it, with the file {report.name}.", as_json)
-        return 1
+    except OSError:
+        return "Report it, with what you did."
+    return f"Report it, with the file {report.name}."
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from intaglio.cli.app import App, common, counting, short, size, table
+from intaglio.cli.app import App, common, counting, say, short, size, table
 from intaglio.core.errors import ModelUnavailable
 
 
@@ -39,7 +39,7 @@ def add(app: App, path: str, name: str, label: str, config: str, source: str, al
         )
     app.show(
         model,
-        lambda: click.echo(
+        lambda: say(
             f"{model.name}:{model.version}  {model.model_kind}, {model.family}, {size(model.size)}  {model.digest}"
         ),
     )
@@ -99,4 +99,4 @@ def verify(app: App, model: str, paranoid: bool) -> None:
         checked = studio.models.check(found.digest, full=paranoid, progress=progress)
     if checked.state != "ok":
         raise ModelUnavailable(f"model {found.name}:{found.version} is {checked.state}: {checked.found}")
-    app.show(found, lambda: click.echo(f"{found.name}:{found.version} is what was recorded: {found.digest}"))
+    app.show(found, lambda: say(f"{found.name}:{found.version} is what was recorded: {found.digest}"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import App, common, table
+from intaglio.cli.app import App, common, say, table
 
 if TYPE_CHECKING:
     from intaglio.core.nodetype import NodeType, Param
@@ -62,7 +62,8 @@ def _param(param: Param) -> dict[str, Any]:
 
 
 def _words(node_type: NodeType) -> None:
-    click.echo(f"{node_type.name}@{node_type.version}  {node_type.doc}\n")
+    say(f"{node_type.name}@{node_type.version}  {node_type.doc}", keep="\n")
+    say()
     rows = [("input", p.name, p.type, "optional" if p.optional else "", "") for p in node_type.inputs]
     if node_type.draws:
         rows.append(("seed", "seed", "integer", "0 to 18446744073709551615", "Drawn when left out or 0."))

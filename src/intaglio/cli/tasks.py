@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import App, common, short, table, watching
+from intaglio.cli.app import App, common, is_terminal, say, short, table, watching
 from intaglio.core.errors import NotFound
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(
                 label=label,
                 annotation=annotation,
                 no_annotation=no_annotation,
-                ask=_ask if sys.stdin.isatty() and not app.as_json else None,
+                ask=_ask if is_terminal(sys.stdin) and not app.as_json else None,
                 watch=watch,
                 reuse=not no_reuse,
                 paranoid=paranoid,
@@ -106,7 +106,7 @@ def cancel(app: App, task: str) -> None:
     """Ask a running task to stop; what it finished is kept."""
     with app.open() as studio:
         found = studio.tasks.cancel(task)
-    app.show(found, lambda: click.echo(f"task {found.id} is asked to stop"))
+    app.show(found, lambda: say(f"task {found.id} is asked to stop"))
 
 
 def node_rows(steps: list[NodeRecord]) -> list[tuple[str, ...]]:
@@ -126,7 +126,8 @@ def node_rows(steps: list[NodeRecord]) -> list[tuple[str, ...]]:
 def _ask(question: str, task: Task) -> Reason:
     from intaglio.studio.tasks import Reason
 
-    click.echo(f"\n{question}")
+    say()
+    say(question, keep="\n")
     annotation = click.prompt("Annotation (empty to go without)", default="", show_default=False).strip()
     if not annotation:
         click.confirm("Save the version without a reason?", abort=True)
@@ -138,21 +139,21 @@ def _ask(question: str, task: Task) -> Reason:
 def _ended(studio: Studio, task: Task, files: list[Path]) -> None:
     _words(studio, task, studio.tasks.show(task.id).steps)
     for file in files:
-        click.echo(f"wrote   {file}")
+        say(f"wrote   {file}")
 
 
 def _words(studio: Studio, task: Task, steps: list[NodeRecord]) -> None:
-    click.echo(f"task    {task.id}  {task.status}  {task.workflow.name} @{task.workflow.version}")
+    say(f"task    {task.id}  {task.status}  {task.workflow.name} @{task.workflow.version}")
     if task.error:
-        click.echo(f"        {task.error.message}")
-        click.echo(f"        {task.error.hint}")
+        say(f"        {task.error.message}")
+        say(f"        {task.error.hint}")
     table(node_rows(steps), "  ")
     if task.version:
         _, version = studio.versions.find(task.version)
-        click.echo(f"version {version.workflow.name}/{version.name}  {version.annotation or '(without annotation)'}")
+        say(f"version {version.workflow.name}/{version.name}  {version.annotation or '(without annotation)'}")
     if task.snapshot:
         for output in studio.tasks.snapshot(task.id).outputs:
-            click.echo(f"output  {output.step}  {output.asset}")
+            say(f"output  {output.step}  {output.asset}")
 
 
 def _row(task: Task) -> tuple[str, ...]:

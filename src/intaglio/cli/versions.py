@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import App, common, short, table, watching
+from intaglio.cli.app import App, common, say, short, table, watching
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from intaglio.core.fidelity import OutputFidelity
     from intaglio.core.grade import Grade
     from intaglio.core.version import Version
@@ -100,7 +102,12 @@ def export(app: App, version: str, folder: str) -> None:
     with app.open() as studio:
         _, found = studio.versions.find(version)
         files = studio.versions.export(version, folder or f"{found.workflow.name}-{found.name}")
-    app.show([str(file) for file in files], lambda: click.echo("\n".join(str(file) for file in files)))
+    app.show([str(file) for file in files], lambda: _files(files))
+
+
+def _files(files: list[Path]) -> None:
+    for file in files:
+        say(str(file))
 
 
 def report(done: Reproduced) -> dict[str, Any]:
@@ -124,20 +131,21 @@ def grade_words(found: Grade) -> None:
         "approximate": "everything asked for is here, but something around it changed",
         "partial": "something needed is not here",
     }
-    click.echo(f"grade     {found.grade}: {meaning[found.grade]}")
+    say(f"grade     {found.grade}: {meaning[found.grade]}")
     for gap in found.gaps:
-        click.echo(f"  {gap.code}: {gap.message}\n    {gap.remedy}")
+        say(f"  {gap.code}: {gap.message}")
+        say(f"    {gap.remedy}")
 
 
 def _reproduced(done: Reproduced) -> None:
-    click.echo(f"version   {done.version.workflow.name}/{done.version.name}  {short(done.digest)}")
+    say(f"version   {done.version.workflow.name}/{done.version.name}  {short(done.digest)}")
     grade_words(done.grade)
-    click.echo(f"task      {done.task.id}")
-    click.echo(f"fidelity  {done.fidelity.verdict}")
+    say(f"task      {done.task.id}")
+    say(f"fidelity  {done.fidelity.verdict}")
     for output in done.fidelity.outputs:
-        click.echo(f"  {output.step}: {_compared(output)}")
+        say(f"  {output.step}: {_compared(output)}")
     if done.fidelity.first_difference:
-        click.echo(f"  first difference at node {done.fidelity.first_difference}")
+        say(f"  first difference at node {done.fidelity.first_difference}")
 
 
 def _compared(output: OutputFidelity) -> str:
@@ -169,9 +177,11 @@ def _words(digest: str, version: Version, attempts: int) -> None:
     )
     for step, params in version.parameters.items():
         seed = version.seeds.get(step)
-        click.echo(f"\n{step}" + (f"  seed {seed.value} ({seed.origin})" if seed else ""))
+        say()
+        say(step + (f"  seed {seed.value} ({seed.origin})" if seed else ""))
         rows = [(name, str(value)) for name, value in params.items()]
         rows += list(version.models.get(step, {}).items()) + list(version.references.get(step, {}).items())
         table(rows, "  ")
     for output in version.outputs:
-        click.echo(f"\noutput {output.step}  {output.address}")
+        say()
+        say(f"output {output.step}  {output.address}")

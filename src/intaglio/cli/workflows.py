@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from intaglio.cli.app import App, common, short, table
+from intaglio.cli.app import App, common, say, short, table
 
 
 @click.group()
@@ -19,7 +19,7 @@ def add(app: App, file: str) -> None:
     """Keep the workflow in FILE (YAML or JSON); changed content becomes its next version."""
     with app.open() as studio:
         reference = studio.workflows.add(file)
-    app.show(reference, lambda: click.echo(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
+    app.show(reference, lambda: say(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
 
 
 @workflows.command("list")
@@ -47,7 +47,7 @@ def show(app: App, workflow: str) -> None:
 
     with app.open() as studio:
         found, _ = studio.workflows.show(workflow)
-    app.show(found, lambda: click.echo(write_text(found), nl=False))
+    app.show(found, lambda: say(write_text(found).removesuffix("\n"), keep="\n"))
 
 
 @workflows.command()
@@ -57,4 +57,4 @@ def check(app: App, workflow: str) -> None:
     """Check a workflow file, or one in the library, without running it."""
     with app.open() as studio:
         found = studio.workflows.check(workflow)
-    app.show(found, lambda: click.echo(f"{found.name}: {len(found.nodes)} nodes, {found.mode}; nothing wrong"))
+    app.show(found, lambda: say(f"{found.name}: {len(found.nodes)} nodes, {found.mode}; nothing wrong"))

@@ -13,8 +13,8 @@ from intaglio.core.image import Image
 class ModelFile:
     """An exact model, found and checked, ready to be loaded.
 
-    `layout` is "diffusers" (a pipeline folder) or "single-file" (one checkpoint). `config` is the pipeline folder that
-    says how a single file is put together, or None for the layouts diffusers knows by itself.
+    `layout` is "diffusers" (a pipeline folder) or "single-file" (one checkpoint, which needs `config`: the pipeline
+    folder that says how it is put together). `pickle_allowed`: the user allowed this very file to be unpickled.
     """
 
     name: str
@@ -22,6 +22,7 @@ class ModelFile:
     layout: str
     path: Path
     config: Path | None = None
+    pickle_allowed: bool = False
 
 
 @dataclass(frozen=True)

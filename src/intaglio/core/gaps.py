@@ -17,8 +17,10 @@ AssetState = Literal["ok", "missing", "damaged"]
 # Libraries whose version can change pixels: those every node uses, and those that run models.
 _EVERY_NODE = ("numpy", "pillow")
 _MODELS = ("accelerate", "diffusers", "peft", "safetensors", "tokenizers", "torch", "transformers")
-# What the backend says of itself that can change pixels.
-_BACKEND_DEVICE = ("cpu_capability", "devices", "cuda", "driver", "mps")
+# What the backend says of itself that can change pixels: everywhere, on a GPU, and in the number formats.
+_BACKEND_CPU = ("cpu_capability", "mkl", "mkldnn", "openmp")
+_BACKEND_GPU = ("gpus", "cuda", "cudnn", "driver")
+_BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
 
 
 def node_gaps(plan: Plan, types: NodeTypes) -> Iterator[Gap]:
@@ -55,7 +57,8 @@ def model_gaps(
     used: dict[str, list[str]] = {}
     for step in plan.steps:
         for model in step.models.values():
-            used.setdefault(model.digest, []).append(step.id)
+            for digest in model.digests:
+                used.setdefault(digest, []).append(step.id)
     for digest, steps in used.items():
         state, found = states.get(digest, ("missing", "it is not in this library"))
         if state == "ok":
@@ -87,24 +90,50 @@ def input_gaps(plan: Plan, states: Mapping[str, AssetState]) -> Iterator[Gap]:
                 )
 
 
-def environment_gaps(then: Environment, now: Environment, *, models: bool) -> Iterator[Gap]:
-    """Surroundings that changed and can change pixels. `models`: whether a model ran, so that its libraries count."""
-    yield from _library_gaps(then, now, (*_EVERY_NODE, *_MODELS) if models else _EVERY_NODE)
+def environment_gaps(then: Environment, now: Environment, *, devices: set[str]) -> Iterator[Gap]:
+    """Surroundings that changed and can change pixels.
+
+    `devices` are those that models ran on, empty when none did: then only what every node uses counts.
+    """
+    yield from _library_gaps(then, now, (*_EVERY_NODE, *_MODELS) if devices else _EVERY_NODE)
     if then.python.split(".")[:2] != now.python.split(".")[:2]:
         yield _changed("python.changed", "python", then.python, now.python, f"Use Python {then.python}.")
-    if not models:
-        return
+    if devices:
+        yield from _device_gaps(then, now, devices)
+        yield from _setting_gaps(then, now)
+
+
+def _device_gaps(then: Environment, now: Environment, devices: set[str]) -> Iterator[Gap]:
+    missing = sorted({device.partition(":")[0] for device in devices} - _kinds_of_device(now))
+    for device in missing:
+        yield Gap(
+            code="device.missing",
+            subject=device,
+            message=f"it ran on {device}, and there is none here",
+            remedy="Run it on a machine that has one.",
+        )
     if (then.cpu.model, then.cpu.instruction_set) != (now.cpu.model, now.cpu.instruction_set):
         before, after = (f"{e.cpu.model} ({e.cpu.instruction_set})" for e in (then, now))
         yield _changed("device.changed", "cpu", before, after, "Run it on the same kind of processor.")
-    for name in _BACKEND_DEVICE:
+    for name in (*_BACKEND_CPU, *(_BACKEND_GPU if devices != {"cpu"} else ())):
         if then.backend.get(name) != now.backend.get(name):
             before, after = str(then.backend.get(name)), str(now.backend.get(name))
             yield _changed("device.changed", name, before, after, "Run it on the same kind of device.")
+
+
+def _kinds_of_device(environment: Environment) -> set[str]:
+    return {str(device).partition(":")[0] for device in environment.backend.get("devices", ("cpu",))}
+
+
+def _setting_gaps(then: Environment, now: Environment) -> Iterator[Gap]:
     if then.threads != now.threads:
         yield _changed(
             "threads.changed", "threads", str(then.threads), str(now.threads), f"Run it with {then.threads} threads."
         )
+    for name in _BACKEND_PRECISION:
+        if then.backend.get(name) != now.backend.get(name):
+            before, after = str(then.backend.get(name)), str(now.backend.get(name))
+            yield _changed("precision.changed", name, before, after, "Set it back.")
     if not then.deterministic:
         yield Gap(
             code="nondeterministic",

@@ -10,12 +10,22 @@ from intaglio.core.record import EMPTY, Json, record
 
 @record
 class ModelRef:
-    """A model as a plan names it: exact content first, then the name and version label it was found under."""
+    """A model as a plan names it: exact content, and the name and version label it was found under.
+
+    `config` is the digest of the pipeline folder that a single file is put together with, "" for none: it decides
+    pixels as much as the weights do.
+    """
 
     name: str
     version: str
     digest: str
     kind: str
+    config: str = ""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of everything that must be there."""
+        return (self.digest, self.config) if self.config else (self.digest,)
 
 
 @record
@@ -56,4 +66,6 @@ class ModelVersion:
     @property
     def ref(self) -> ModelRef:
         """How a plan names this version."""
-        return ModelRef(name=self.name, version=self.version, digest=self.digest, kind=self.model_kind)
+        return ModelRef(
+            name=self.name, version=self.version, digest=self.digest, kind=self.model_kind, config=self.config
+        )

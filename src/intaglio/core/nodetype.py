@@ -101,10 +101,10 @@ class Param:
         whole = self.type == "integer"
         if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
             raise ValueError(f"needs a {'whole ' if whole else ''}number, not {_shown(value)}")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{value} is not a number one can use")
         if (self.ge is not None and value < self.ge) or (self.le is not None and value > self.le):
-            raise ValueError(f"{value} is out of range ({self.bounds})")
+            raise ValueError(f"{_shown(value)} is out of range ({self.bounds})")
         # + 0.0 turns -0.0 into 0.0: the written form of a record does not tell them apart.
         return value if whole else float(value) + 0.0
 

@@ -92,7 +92,7 @@ def content_key(plan: Plan, step: Step, inputs: Mapping[str, str], environment: 
         "type_version": step.type_version,
         "params": plain(step.params),
         "seed": step.seed.value if step.seed else None,
-        "models": {name: model.digest for name, model in step.models.items()},
+        "models": {name: list(model.digests) for name, model in step.models.items()},
         "assets": {name: asset.digest for name, asset in step.assets.items()},
         "inputs": dict(inputs),
         "threads": plan.threads,

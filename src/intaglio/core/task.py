@@ -12,12 +12,12 @@ from intaglio.core.seeds import ExecutedSeed
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
-# Only forward. An interrupted task may be taken up again: that is a new attempt, and it is counted.
+# Only forward. An interrupted or failed task may be taken up again: that is a new attempt, and it is counted.
 FORWARD: Mapping[Status, frozenset[Status]] = {
     "queued": frozenset({"running", "cancelled"}),
     "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
     "interrupted": frozenset({"running", "cancelled"}),
-    "failed": frozenset(),
+    "failed": frozenset({"running"}),
     "cancelled": frozenset(),
     "done": frozenset(),
 }

@@ -15,6 +15,7 @@ NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}\Z")
 MAX_NODES = 10_000
 MAX_DEPTH = 16
+LARGEST_EXACT = 2**53 - 1
 Mode = Literal["discovery", "production"]
 
 
@@ -104,7 +105,9 @@ def parse_node(node_id: str, value: object) -> Node:
         _json(item, node_id, f"params.{key}")
     count = node.get("count", 1)
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_NODES:
-        raise InvalidWorkflow(f"{count!r} is not a whole number from 1 to {MAX_NODES}", node=node_id, field="count")
+        raise InvalidWorkflow(
+            f"{repr(count)[:40]} is not a whole number from 1 to {MAX_NODES}", node=node_id, field="count"
+        )
     return Node(
         type=_text(node.get("type"), node_id, "type"),
         inputs={key: _text(source, node_id, f"inputs.{key}") for key, source in inputs.items()},
@@ -148,6 +151,14 @@ def _mapping(value: object, node: str, field: str) -> dict[str, Any]:
 def _text(value: object, node: str, field: str) -> str:
     if not isinstance(value, str):
         raise InvalidWorkflow(f"needs text, not {_kind(value)}", node=node, field=field)
+    half = next((at for at, character in enumerate(value) if "\ud800" <= character <= "\udfff"), None)
+    if half is not None:
+        raise InvalidWorkflow(
+            f"holds half a character at position {half} (a lone surrogate)",
+            node=node,
+            field=field,
+            hint="Write the character out, or take it away.",
+        )
     return value
 
 
@@ -171,7 +182,11 @@ def _json(value: object, node: str, field: str, depth: int = 0) -> None:
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
             _json(item, node, f"{field}[{index}]", depth + 1)
-    elif value is not None and not isinstance(value, (str, int, float, bool)):
+    elif isinstance(value, str):
+        _text(value, node, field)
+    elif isinstance(value, int) and abs(value) > LARGEST_EXACT:
+        raise InvalidWorkflow("is out of range: the number is beyond 2^53", node=node, field=field)
+    elif value is not None and not isinstance(value, (int, float)):
         raise InvalidWorkflow(f"{_kind(value)} has no place in a workflow; put it in quotes", node=node, field=field)
 
 

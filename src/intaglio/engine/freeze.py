@@ -30,7 +30,7 @@ def freeze(
     by_step = {result.step: result for result in results}
     named = {digest for result in results for digest in (*result.inputs.values(), *result.outputs.values())}
     named |= {asset.digest for step in plan.steps for asset in step.assets.values()}
-    models = {model.digest for step in plan.steps for model in step.models.values()}
+    models = {digest for step in plan.steps for model in step.models.values() for digest in model.digests}
     return Snapshot(
         task=task.id,
         created=created,

@@ -19,6 +19,8 @@ from intaglio.core.record import Json
 from intaglio.core.seeds import ExecutedSeed, derive, exact_seed, parse_seed
 from intaglio.core.workflow import Node, Workflow
 
+MAX_STEPS = 100_000
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -106,7 +108,7 @@ def _type(node_id: str, node: Node, types: NodeTypes) -> NodeType:
     if not version:
         node_type = types[name]
     else:
-        found = types.exact(name, int(version)) if version.isdecimal() else None
+        found = types.exact(name, int(version)) if version.isdecimal() and len(version) < 12 else None
         if found is None:
             raise InvalidWorkflow(
                 f"node type {name!r} has no version {version!r} here",
@@ -216,6 +218,7 @@ def _order(checked: Mapping[str, _Checked]) -> list[str]:
 def _widths(order: Iterable[str], checked: Mapping[str, _Checked]) -> dict[str, int]:
     """How many pictures each node makes: its count, or as many as reach it."""
     widths: dict[str, int] = {}
+    total = 0
     for node_id in order:
         item = checked[node_id]
         arriving = {name: widths[origin] for name, (origin, _) in item.sources.items() if widths[origin] > 1}
@@ -231,6 +234,14 @@ def _widths(order: Iterable[str], checked: Mapping[str, _Checked]) -> dict[str, 
                 hint="Leave count at 1 here; the node works on each picture that reaches it.",
             )
         widths[node_id] = incoming * item.node.count
+        total += widths[node_id]
+        if total > MAX_STEPS:
+            raise InvalidWorkflow(
+                f"with it the workflow makes more than {MAX_STEPS} pictures",
+                node=node_id,
+                field="count",
+                hint="Lower the count, or run it in parts.",
+            )
     return widths
 
 

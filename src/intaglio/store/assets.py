@@ -12,17 +12,8 @@ from intaglio.core.asset import Asset
 from intaglio.core.codec import digest as digest_of
 from intaglio.core.errors import Damaged, NotFound
 from intaglio.store.database import Database
-from intaglio.store.schema import (
-    ASSETS,
-    NODE_RECORDS,
-    VERSIONS,
-    assets,
-    digest_starts_with,
-    node_records,
-    step_outputs,
-    version_outputs,
-    versions,
-)
+from intaglio.store.rows import ASSETS, NODE_RECORDS, VERSIONS, digest_starts_with
+from intaglio.store.schema import assets, node_records, step_outputs, version_outputs, versions
 
 _GET = select(assets).where(assets.c.digest == bindparam("wanted"))
 _IS_THERE = select(assets.c.seq).where(assets.c.digest == bindparam("wanted"))

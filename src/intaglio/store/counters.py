@@ -5,9 +5,11 @@ from __future__ import annotations
 from sqlalchemy import bindparam, select, update
 
 from intaglio.store.database import Database
-from intaglio.store.schema import COUNTERS, Counter, counters
+from intaglio.store.rows import COUNTERS, Counter
+from intaglio.store.schema import counters
 
-_GET = select(counters).where(counters.c.name == bindparam("wanted"))
+_ALL = select(counters)
+_GET = _ALL.where(counters.c.name == bindparam("wanted"))
 _SET = update(counters).where(counters.c.name == bindparam("wanted"))
 
 
@@ -22,6 +24,8 @@ class Counters:
         with self._database.write() as connection:
             last = COUNTERS.first(connection, _GET, wanted=name)
             if last is None:
+                # Were this one there under a damaged name, it would begin again and give out a number twice.
+                COUNTERS.all(connection, _ALL)
                 COUNTERS.add(connection, Counter(name=name, value=first))
                 return first
             counter = Counter(name=name, value=last.value + 1)

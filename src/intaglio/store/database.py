@@ -84,7 +84,11 @@ class Database:
         joined = self._joined()
         if joined is not None:
             with self._plain_errors(), joined.begin_nested():
-                yield joined
+                try:
+                    yield joined
+                except DBAPIError:
+                    _leave_unless_begun(joined)
+                    raise
             return
         if self.read_only:
             raise StorageFailed(_READ_ONLY, hint=_READ_ONLY_HINT)
@@ -190,6 +194,13 @@ def _connect(address: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _leave_unless_begun(connection: Connection) -> None:
+    """After some errors (a full disk) SQLite undoes the whole transaction by itself; then nothing may follow in it."""
+    driver = connection.connection.driver_connection
+    if isinstance(driver, sqlite3.Connection) and not driver.in_transaction:
+        connection.invalidate()
 
 
 def _address(path: Path, options: str) -> str:

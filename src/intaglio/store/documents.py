@@ -14,7 +14,8 @@ from intaglio.core.plan import Plan
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database
-from intaglio.store.schema import digest_starts_with, documents
+from intaglio.store.rows import digest_starts_with
+from intaglio.store.schema import documents
 
 T = TypeVar("T")
 

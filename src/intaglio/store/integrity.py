@@ -12,7 +12,7 @@ from sqlalchemy.schema import ForeignKeyConstraint
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
-from intaglio.store.schema import (
+from intaglio.store.rows import (
     ASSETS,
     COUNTERS,
     EVENTS,
@@ -23,11 +23,8 @@ from intaglio.store.schema import (
     VERSIONS,
     WORKFLOWS,
     RecordTable,
-    documents,
-    metadata,
-    step_outputs,
-    version_outputs,
 )
+from intaglio.store.schema import documents, metadata, step_outputs, version_outputs
 
 _SEALED: tuple[RecordTable[Any], ...] = (
     WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, COUNTERS,
@@ -83,11 +80,15 @@ def _check_outputs(connection: Connection) -> Iterator[Problem]:
                 steps.update((record.task, record.step, record.attempt, *output) for output in record.outputs.items())
             elif records is VERSIONS:
                 kept.update((row.digest, output.asset) for output in record.outputs)
-    for table, kind, expected in ((step_outputs, "node-record", steps), (version_outputs, "version", kept)):
+    for table, kind, named, expected in (
+        (step_outputs, "node-record", 2, steps),
+        (version_outputs, "version", 1, kept),
+    ):
         there = {tuple(row) for row in connection.execute(select(table))}
         for output in sorted(there ^ expected, key=str):
             state = "is in no readable record" if output in there else "is missing from the table of outputs"
-            yield Problem(kind, str(output[0]), f"output {' '.join(map(str, output[1:]))} {state}")
+            words = [str(word) for word in output]
+            yield Problem(kind, "/".join(words[:named]), f"output {' '.join(words[named:])} {state}")
 
 
 def _check_references(connection: Connection, table: Table) -> Iterator[Problem]:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Executable, Row, bindparam, select, update
 from intaglio.core.errors import Conflict, Invalid, NotFound
 from intaglio.core.model import ModelVersion
 from intaglio.store.database import Database
-from intaglio.store.schema import MODELS, digest_starts_with, models
+from intaglio.store.rows import MODELS, digest_starts_with
+from intaglio.store.schema import models
 
 LATEST = "latest"
 Placed = tuple[ModelVersion, Path]
@@ -42,7 +43,7 @@ class Models:
                 MODELS.add(connection, model, path=str(path))
                 return
             known = MODELS.read(row)
-            if known.digest != model.digest:
+            if (known.digest, known.config) != (model.digest, model.config):
                 raise Conflict(
                     f"model {model.name}:{model.version} is {known.digest}; this one is {model.digest}",
                     hint="Add it under another version label (--version LABEL) or another name.",

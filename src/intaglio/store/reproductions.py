@@ -7,7 +7,8 @@ from sqlalchemy import bindparam, select
 from intaglio.core.codec import digest
 from intaglio.core.fidelity import Reproduction
 from intaglio.store.database import Database
-from intaglio.store.schema import REPRODUCTIONS, reproductions
+from intaglio.store.rows import REPRODUCTIONS
+from intaglio.store.schema import reproductions
 
 _GET = select(reproductions).where(reproductions.c.digest == bindparam("wanted"))
 _OF = select(reproductions).where(reproductions.c.version == bindparam("wanted")).order_by(reproductions.c.seq)

@@ -16,16 +16,8 @@ from intaglio.core.record import EMPTY, Json
 from intaglio.core.task import Event, NodeRecord, Status, Task, check_forward
 from intaglio.store.assets import add_asset
 from intaglio.store.database import Database, now
-from intaglio.store.schema import (
-    EVENTS,
-    NODE_RECORDS,
-    TASKS,
-    events,
-    node_records,
-    starts_with,
-    step_outputs,
-    tasks,
-)
+from intaglio.store.rows import EVENTS, NODE_RECORDS, TASKS, starts_with
+from intaglio.store.schema import events, node_records, step_outputs, tasks
 
 # What happened, at which step ("" = the whole task), and facts about it.
 Happening = tuple[str, str, Mapping[str, Json]]

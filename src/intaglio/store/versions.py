@@ -8,17 +8,18 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Select, bindparam, func, insert, select
 
 from intaglio.core.codec import digest as digest_of
-from intaglio.core.errors import Conflict, NotFound
+from intaglio.core.errors import Conflict, Damaged, NotFound
 from intaglio.core.version import Version
 from intaglio.store.database import Database
-from intaglio.store.schema import VERSIONS, digest_starts_with, version_outputs, versions
+from intaglio.store.rows import VERSIONS, digest_starts_with
+from intaglio.store.schema import version_outputs, versions
 from intaglio.store.tasks import change_task
 
 Saved = tuple[str, Version]
 
 _GET = select(versions).where(versions.c.digest == bindparam("wanted"))
 _SEQ = select(versions.c.seq).where(versions.c.digest == bindparam("wanted"))
-_LAST = select(func.max(versions.c.number)).where(versions.c.workflow == bindparam("wanted"))
+_COUNTED = select(func.count(), func.max(versions.c.number)).where(versions.c.workflow == bindparam("wanted"))
 _LABELLED = select(versions).where(
     versions.c.workflow == bindparam("wanted"), versions.c.label == bindparam("labelled")
 )
@@ -39,7 +40,7 @@ class Versions:
         Raises Conflict for a label that is taken, or a snapshot that is not in the library, and what `build` raises.
         """
         with self._database.write() as connection:
-            number = (connection.execute(_LAST, {"wanted": workflow_name}).scalar() or 0) + 1
+            number = _next_number(connection, workflow_name)
             version = build(number)
             if (version.workflow.name, version.number) != (workflow_name, number):
                 raise ValueError(f"not version {number} of workflow {workflow_name!r}")
@@ -115,6 +116,13 @@ class Versions:
         with self._database.read() as connection:
             found = VERSIONS.first(connection, _LATEST, wanted=workflow)
         return None if found is None else (digest_of(found), found)
+
+
+def _next_number(connection: Connection, workflow: str) -> int:
+    count, last = connection.execute(_COUNTED, {"wanted": workflow}).one()
+    if count != (last or 0):
+        raise Damaged(f"the versions of workflow {workflow!r} are damaged: the last is {last}, but there are {count}")
+    return int(count) + 1
 
 
 def _check_label(connection: Connection, version: Version) -> None:

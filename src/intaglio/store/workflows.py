@@ -10,7 +10,8 @@ from intaglio.core.errors import NotFound
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database, now
 from intaglio.store.documents import Documents
-from intaglio.store.schema import WORKFLOWS, WorkflowEntry, workflows
+from intaglio.store.rows import WORKFLOWS, WorkflowEntry
+from intaglio.store.schema import workflows
 
 Listed = tuple[str, int, str, str]
 

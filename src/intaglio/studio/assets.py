@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from intaglio.core.asset import ADDRESS, Asset
 from intaglio.core.canonical import PREFIX, is_digest
-from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound
+from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound, StorageFailed
 from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
-from intaglio.store.filehash import hash_file
+from intaglio.store.filehash import hash_file, open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
+from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
 
 MAX_BYTES = 2**30
@@ -60,9 +62,12 @@ class Assets:
         if text.startswith(PREFIX):
             asset, name = self.show(text), text
         else:
-            path = base / Path(given).expanduser()
+            path = base / expanded(given)
             asset, name = self.add([path])[0], path.name
-        decode(self._parts.blobs.read(asset.digest))
+        try:
+            decode(self._parts.blobs.read(asset.digest))
+        except InvalidImage as error:
+            raise InvalidImage(f"{name}: {error}", hint=error.hint) from error
         return AssetRef(digest=asset.digest, media_type=asset.media_type, address=asset.address, name=name)
 
     def state(self, digest: str) -> AssetState:
@@ -77,8 +82,10 @@ class Assets:
         text = reference.removeprefix(ADDRESS)
         if is_digest(text):
             return text
-        if Path(reference).is_file():
+        if is_file(reference):
             return hash_file(Path(reference), proofs=self._parts.proofs).digest
+        if not text.removeprefix(PREFIX):
+            raise NotFound("asset", reference, hint="Give a digest or the beginning of one.")
         found = self._parts.assets.find(text if text.startswith(PREFIX) else PREFIX + text)
         if len(found) > 1:
             raise Conflict(f"{reference!r} fits {len(found)} assets", hint="Give more of the digest.")
@@ -124,15 +131,15 @@ def _describe(path: Path, data: bytes) -> tuple[str, int, int]:
 def _read(path: Path) -> tuple[bytes, StatSignature | None]:
     """The bytes of a file, and its signature if it did not change while it was read."""
     try:
-        before = path.stat()
-        if before.st_size > MAX_BYTES:
-            raise Invalid(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
-        data = path.read_bytes()
-        signature = StatSignature.of(before)
+        with open_source(path) as file:
+            signature = StatSignature.of(os.fstat(file.fileno()))
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise Invalid(f"{path} is larger than {MAX_BYTES // 2**20} MiB", hint="Scale the picture down.")
         return data, signature if StatSignature.of(path.stat()) == signature else None
-    except FileNotFoundError as error:
-        raise NotFound("file", str(path)) from error
-    except OSError as error:
+    except (OSError, StorageFailed) as error:
+        if isinstance(error, StorageFailed):
+            raise Invalid(f"{path} cannot be read: {error}", hint="Name a picture file that can be read.") from error
         raise Invalid(f"{path} cannot be read: {error.strerror}") from error
 
 
@@ -142,7 +149,7 @@ def _batches(paths: list[Path]) -> Iterator[list[Path]]:
     size = 0
     for path in paths:
         batch.append(path)
-        size += path.stat().st_size if path.is_file() else 0
+        size += path.stat().st_size if is_file(path) else 0
         if size >= BATCH_BYTES or len(batch) >= BATCH_FILES:
             yield batch
             batch, size = [], 0

@@ -89,6 +89,7 @@ class _Run:
         self.models = Models(parts)
         self.plan = parts.documents.get(Plan, task.plan)
         self.drawn = {step.node for step in self.plan.steps if step.seed and step.seed.origin == "drawn"}
+        self.digests = {model.digest: model.digests for step in self.plan.steps for model in step.models.values()}
         self.environment = environment_of(parts, self.plan)
         self._polled = 0.0
 
@@ -118,9 +119,10 @@ class _Run:
     def generate(self, request: Generation, hooks: Hooks) -> Image:
         """Make a picture, and make sure the model's file did not change under the backend's hands."""
         image = self.parts.backend(self.plan.threads, self.plan.deterministic).generate(request, hooks)
-        checked = self.models.check(request.model.digest)
-        if checked.state != "ok":
-            raise ModelUnavailable(f"model {request.model.name} changed while it was in use: {checked.found}")
+        for digest in self.digests[request.model.digest]:
+            checked = self.models.check(digest)
+            if checked.state != "ok":
+                raise ModelUnavailable(f"model {request.model.name} changed while it was in use: {checked.found}")
         return image
 
     def check(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +16,36 @@ from intaglio.core.record import plain
 from intaglio.core.workflow import Workflow, parse_workflow
 
 MAX_BYTES = 8 * 2**20
+# Marks that turn the direction of text: shown raw, a line of the file would read as another one.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 SUFFIXES = (".yaml", ".yml", ".json")
 
 
 def read_workflow(path: Path) -> Workflow:
     """The workflow in a file. Raises NotFound, InvalidWorkflow (naming line, or node and field)."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InvalidWorkflow(f"{path} has {size} bytes; a workflow has at most {MAX_BYTES}")
-        text = path.read_text(encoding="utf-8-sig")
+        text = _read(path).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound("workflow file", str(path)) from error
     except IsADirectoryError as error:
         raise InvalidWorkflow(f"{path} is a folder") from error
     except UnicodeDecodeError as error:
         raise InvalidWorkflow(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except OSError as error:
-        raise InvalidWorkflow(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise InvalidWorkflow(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
     return parse_workflow(_parse(path, text))
+
+
+def _read(path: Path) -> bytes:
+    # Not waiting for a writer: a pipe in the place of a file must be refused, not hang.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidWorkflow(f"{path} is not a file")
+        data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            size = os.fstat(file.fileno()).st_size
+            raise InvalidWorkflow(f"{path} has {size} bytes; a workflow has at most {MAX_BYTES}")
+    return data
 
 
 def write_text(workflow: Workflow) -> str:
@@ -44,15 +57,23 @@ def write_text(workflow: Workflow) -> str:
     document["nodes"] = {name: _without_defaults(plain(node)) for name, node in workflow.nodes.items()}
     if workflow.pins:
         document["pins"] = {name: _without_defaults(plain(pin)) for name, pin in workflow.pins.items()}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
+    if _TURNING.search(text):
+        return yaml.safe_dump(document, sort_keys=False, allow_unicode=False, width=100)
+    return text
 
 
 def parse_value(text: str) -> Any:
-    """A value given on the command line: YAML, so that 7 is a number, true a boolean and "7" text."""
+    """A value given on the command line: 7 is a number, true a boolean, "7" in quotes text; anything else stays the
+    text it is to the letter, whatever YAML would make of a # or & in a prompt."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader, made stricter
+        node = yaml.compose(text, Loader=_Loader)
+        bare = isinstance(node, yaml.ScalarNode) and not node.style and node.value == text.strip()
+        quoted = isinstance(node, yaml.ScalarNode) and node.style in ("'", '"') and text.strip()[-1:] == node.style
+        value = yaml.load(text, Loader=_Loader) if text and (bare or quoted) else text  # noqa: S506  # a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError):
         return text
+    return text if bare and isinstance(value, str) else value
 
 
 def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
@@ -84,15 +105,26 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event: Any = self.get_event()  # type: ignore[no-untyped-call]
+            event: Any = self.get_event()
             raise yaml.MarkedYAMLError(
                 problem="aliases (*name) are not taken; write the value out", problem_mark=event.start_mark
             )
         return super().compose_node(parent, index)
 
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (KeyError, AttributeError, TypeError) as error:
+            # What PyYAML lets out for a tag that does not fit its value, as in !!bool maybe.
+            raise yaml.MarkedYAMLError(
+                problem=f"this is no {node.tag.rpartition(':')[2]}", problem_mark=node.start_mark
+            ) from error
+
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be text", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value!r} is there twice", problem_mark=key.start_mark)
             seen.add(key.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.store import disk
+from intaglio.studio.files import is_file
 from intaglio.studio.parts import Parts
 
 
@@ -23,8 +25,10 @@ def export(parts: Parts, digest: str, version: Version, folder: Path) -> list[Pa
     files["record.json"] = _json({"digest": digest, "version": plain(version), "snapshot": plain(snapshot)})
     for name, data in files.items():
         path = folder / name
-        if path.exists() and path.read_bytes() != data:
+        if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
             raise Conflict(f"{path} is there already, with other content", hint="Export into an empty folder.")
+    if folder.exists() and not folder.is_dir():
+        raise Conflict(f"{folder} is a file", hint="Export into a folder.")
     disk.make_tree(folder)
     for name, data in files.items():
         _write(folder / name, data)

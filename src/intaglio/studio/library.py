@@ -57,7 +57,7 @@ class Library:
     def check(self, *, progress: Callable[[int, int], None] | None = None) -> Checked:
         """Read and verify every record and every blob, and that every blob a record names is there."""
         problems = [Problem(row.kind, row.id, row.message) for row in check_rows(self._parts.database)]
-        wanted = self._parts.assets.digests()
+        wanted = self._wanted()
         present = {digest: size for digest, size, _ in self._parts.blobs.iter_digests()}
         everything = sorted(wanted | present.keys())
         broken: dict[str, str] = {}
@@ -87,6 +87,13 @@ class Library:
         swept = blobs.sweep_temporary(TEMPORARY_SECONDS)
         purged = blobs.purge_quarantine(KEEP_QUARANTINE_SECONDS, wanted=wanted)
         return Collected(tuple(loose), swept, purged, False)
+
+    def _wanted(self) -> set[str]:
+        """The assets that records name; none when such a record is damaged, which is a problem named already."""
+        try:
+            return self._parts.assets.digests()
+        except Damaged:
+            return set()
 
     def _versions_naming(self, digests: set[str]) -> dict[str, tuple[str, ...]]:
         """The versions whose snapshot names each of these assets, as outputs, references or in between."""

@@ -14,6 +14,7 @@ from intaglio.core.model import ModelPart, ModelRef, ModelVersion
 from intaglio.core.workflow import NAME
 from intaglio.store import filehash
 from intaglio.studio import clock
+from intaglio.studio.files import expanded
 from intaglio.studio.parts import Parts
 
 Progress = Callable[[int, int], None]
@@ -53,9 +54,9 @@ class Models:
         pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
         Conflict (the version label is taken by other content).
         """
-        from intaglio.backends.inspect import inspect_model
+        from intaglio.backends.inspect import inspect_config, inspect_model
 
-        place = Path(path).expanduser().absolute()
+        place = expanded(path).absolute()
         _check_name(name, "name")
         if version:
             _check_name(version, "version")
@@ -64,26 +65,31 @@ class Models:
         if allow_pickle:
             self._check_allowed(place, allow_pickle)
         facts = inspect_model(place, allow_pickle=bool(allow_pickle))
+        defaults, configured = facts.defaults, ""
+        if config:
+            folder = expanded(config).absolute()
+            defaults = {**defaults, **inspect_config(folder).defaults}
+            configured = self._add_config(folder)
         digest, size, files = self._identity(place, progress)
-        version = version or self._next_label(name, digest)
         model = ModelVersion(
             name=name,
-            version=version,
+            version=version or self._next_label(name, digest, configured),
             digest=digest,
-            model_kind=facts.kind,
+            # Nothing is unpickled to find out what it is: what the user allows is taken for what it is used as.
+            model_kind="checkpoint" if allow_pickle and facts.kind == "unknown" else facts.kind,
             layout=facts.layout,
             family=facts.family,
             size=size,
             files=files,
-            defaults=facts.defaults,
+            defaults=defaults,
             metadata=facts.metadata,
-            config=self._config(config),
+            config=configured,
             source=source,
             added=clock.now(),
             pickle_allowed=bool(allow_pickle),
         )
         self._parts.models.add(model, place)
-        return self.find(f"{name}:{version}")
+        return self.find(f"{name}:{model.version}")
 
     def list(self) -> list[tuple[ModelVersion, Path]]:
         """All model versions and where their files are, newest first."""
@@ -125,8 +131,17 @@ class Models:
                 f"recorded was {reference.digest}"
             )
         model = checked.model
-        config = self.file(self._parts.models.by_digest(model.config)[0].ref, full=full).path if model.config else None
-        return ModelFile(name=model.name, digest=model.digest, layout=model.layout, path=checked.path, config=config)
+        config = None
+        if reference.config:
+            config = self.file(self._parts.models.by_digest(reference.config)[0].ref, full=full).path
+        return ModelFile(
+            name=model.name,
+            digest=model.digest,
+            layout=model.layout,
+            path=checked.path,
+            config=config,
+            pickle_allowed=model.pickle_allowed,
+        )
 
     @staticmethod
     def is_exact(reference: str) -> bool:
@@ -174,25 +189,38 @@ class Models:
                 hint="Allow exactly this file by giving its digest, if you trust it.",
             )
 
-    def _next_label(self, name: str, digest: str) -> str:
+    def _next_label(self, name: str, digest: str, config: str = "") -> str:
         held = [model for model, _ in self.list() if model.name == name]
         for model in held:
-            if model.digest == digest:
+            if (model.digest, model.config) == (digest, config):
                 return model.version
         labels = {model.version for model in held}
         return next(label for number in range(1, len(labels) + 2) if (label := f"v{number}") not in labels)
 
-    def _config(self, config: str | Path) -> str:
-        """The digest of the pipeline folder beside a single file, added as a model of its own if need be."""
-        if not config:
-            return ""
-        folder = Path(config).expanduser().absolute()
-        digest, _, _ = self._identity(folder, None)
+    def _add_config(self, folder: Path) -> str:
+        """Keep the pipeline folder that goes with a single file; it is content of its own, with a digest of its own."""
+        from intaglio.backends.inspect import inspect_config
+
+        facts = inspect_config(folder)
+        digest, size, files = self._identity(folder, None)
         try:
-            return self._parts.models.by_digest(digest)[0].digest
+            known = self._parts.models.by_digest(digest)[0]
         except NotFound:
             name = f"{folder.name}-config" if NAME.match(folder.name) else "config"
-            return self.add(folder, name=name).digest
+            known = ModelVersion(
+                name=name,
+                version=self._next_label(name, digest),
+                digest=digest,
+                model_kind="config",
+                layout=facts.layout,
+                family=facts.family,
+                size=size,
+                files=files,
+                defaults=facts.defaults,
+                added=clock.now(),
+            )
+        self._parts.models.add(known, folder)
+        return digest
 
 
 def _check_name(text: str, what: str) -> None:

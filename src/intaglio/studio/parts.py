@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from intaglio.core.errors import Invalid
 from intaglio.core.nodetype import NodeTypes
 from intaglio.core.record import Json
 from intaglio.store.assets import Assets
@@ -21,7 +22,7 @@ from intaglio.store.reproductions import Reproductions
 from intaglio.store.tasks import Tasks
 from intaglio.store.versions import Versions
 from intaglio.store.workflows import Workflows
-from intaglio.studio.settings import Settings
+from intaglio.studio.settings import DEVICE, Settings
 
 if TYPE_CHECKING:
     from intaglio.backends.diffusers import DiffusersBackend
@@ -78,6 +79,8 @@ class Parts:
         return {"scheduler": _scheduler, "device": self._device}
 
     def _device(self, asked: str) -> str:
+        if not DEVICE.fullmatch(asked):
+            raise Invalid(f"no device {asked[:40]!r}", hint="Give auto, cpu, cuda, cuda:N or mps.")
         chosen = self.settings.device if asked == "auto" else asked
         if chosen == "cpu":
             return chosen

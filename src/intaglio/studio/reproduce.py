@@ -46,7 +46,7 @@ def part_of(snapshot: Snapshot, only: str) -> Plan:
 
 def grade(parts: Parts, snapshot: Snapshot, plan: Plan, *, full: bool) -> Grade:
     """The prediction for a plan of this snapshot, from what is here now. `full` reads every byte of the models."""
-    models = sorted({model.digest for step in plan.steps for model in step.models.values()})
+    models = sorted({digest for step in plan.steps for model in step.models.values() for digest in model.digests})
     assets = Assets(parts)
     references = {asset.digest for step in plan.steps for asset in step.assets.values()}
     gaps: list[Gap] = [
@@ -54,8 +54,9 @@ def grade(parts: Parts, snapshot: Snapshot, plan: Plan, *, full: bool) -> Grade:
         *model_gaps(plan, snapshot.models, states_of(Models(parts), models, full=full)),
         *input_gaps(plan, {digest: assets.state(digest) for digest in references}),
     ]
+    devices = {str(step.params["device"]) for step in plan.steps if step.models and "device" in step.params}
     if not any(gap.code.startswith("node.") for gap in gaps):
-        gaps += environment_gaps(snapshot.environment, environment_of(parts, plan), models=bool(models))
+        gaps += environment_gaps(snapshot.environment, environment_of(parts, plan), devices=devices)
     return grade_of(gaps)
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import getpass
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from intaglio.core.errors import Invalid, NoLibrary
 from intaglio.core.seeds import POLICIES
+from intaglio.studio.files import expanded
 
 PREFIX = "INTAGLIO_"
 FOLDER = ".intaglio"
+DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
 def _author() -> str:
@@ -57,6 +60,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"Did you mean {PREFIX}{near[0].upper()}?" if near else f"There are: {', '.join(known)}."
             raise Invalid(f"there is no setting {variable}", hint=hint)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise Invalid(f"{variable} is not text: {text[:40]!r}", hint="Write it in UTF-8.")
         given[name] = _value(variable, name, text)
     return Settings(**given)  # type: ignore[arg-type]  # each value was made for its field just above
 
@@ -67,11 +72,17 @@ def _value(variable: str, name: str, text: str) -> str | int | bool:
             raise Invalid(f"{variable} is {text!r}", hint="Set it to on or off.")
         return text.lower() in ("1", "true", "on")
     if name in ("threads", "memory"):
-        if not (text.isascii() and text.isdecimal()) or int(text) > 2**50 or (name == "threads" and int(text) < 1):
+        if (
+            not (text.isascii() and text.isdecimal() and len(text) < 20)
+            or int(text) > 2**50
+            or (name == "threads" and int(text) < 1)
+        ):
             raise Invalid(f"{variable} is {text[:40]!r}", hint="Set it to a whole number.")
         return int(text)
     if name == "seeds" and text not in POLICIES:
         raise Invalid(f"{variable} is {text!r}", hint=f"Set it to one of: {', '.join(POLICIES)}.")
+    if name == "device" and not DEVICE.fullmatch(text):
+        raise Invalid(f"{variable} is {text[:40]!r}", hint="Set it to auto, cpu, cuda, cuda:N or mps.")
     return text
 
 
@@ -85,5 +96,5 @@ def find_library(start: Path) -> Path:
 
 def library_folder(given: str | os.PathLike[str]) -> Path:
     """The library folder a person means: the `.intaglio` folder itself or the folder that holds it."""
-    path = Path(given).expanduser().absolute()
+    path = expanded(given).absolute()
     return path if path.name == FOLDER else path / FOLDER

@@ -19,7 +19,7 @@ from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
-from intaglio.studio.versions import Versions
+from intaglio.studio.versions import Versions, check_reason
 from intaglio.studio.workflows import Workflows
 
 RESUMABLE: tuple[Status, ...] = ("queued", "interrupted", "failed")
@@ -72,6 +72,9 @@ class Tasks:
         found = Workflows(self._parts).find(workflow, set)
         reason = Reason(label, annotation, no_annotation)
         due = self._version_due(found.workflow, reason, ask is not None)
+        check_reason(annotation, no_annotation)
+        if due:
+            Versions(self._parts).check_label(found.reference.name, label or _node_label(found.workflow, self._parts))
         plan = resolve(found.workflow, found.reference, resources(self._parts, found.base, paranoid=paranoid))
         task, lock = queue(self._parts, plan)
         policy: Reuse = "any" if reuse else "none"
@@ -94,7 +97,10 @@ class Tasks:
         """
         task = self.get(reference)
         if task.status not in RESUMABLE:
-            raise Conflict(f"task {task.id} is {task.status}; only an interrupted or failed one can be resumed")
+            raise Conflict(
+                f"task {task.id} is {task.status}; only an interrupted or failed one can be resumed",
+                hint="Run its workflow again with: intaglio tasks run",
+            )
         lock = TaskLock.hold(lock_path(self._parts, task.id))
         policy: Reuse = "none" if task.purpose == "reproduce" else "own"
         return carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch())

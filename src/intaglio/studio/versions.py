@@ -15,6 +15,7 @@ from intaglio.core.version import Version, slug
 from intaglio.studio import clock
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
+from intaglio.studio.files import is_file
 from intaglio.studio.parts import Parts
 from intaglio.studio.reproduce import Reproduced, grade, part_of, reproduce
 
@@ -34,8 +35,7 @@ class Versions:
 
         Raises AnnotationMissing, Invalid (both at once), Conflict (no snapshot, or the label is taken).
         """
-        if annotation.strip() and no_annotation:
-            raise Invalid("an annotation and going without one were both asked for", hint="Give one of the two.")
+        check_reason(annotation, no_annotation)
         if not annotation.strip() and not no_annotation:
             raise AnnotationMissing("a version needs its reason")
         record = self._parts.tasks.get(task)
@@ -60,6 +60,16 @@ class Versions:
 
         return self._parts.versions.save(record.workflow.name, build, task=task)
 
+    def check_label(self, workflow: str, text: str) -> None:
+        """Refuse, before any work, a label that the next version of a workflow could not have. Raises as `save`."""
+        label = _label(text)
+        taken = self._parts.versions.find(label=label, workflow=workflow) if label else []
+        if taken:
+            raise Conflict(
+                f"label {label!r} of workflow {workflow!r} is taken by {taken[0][1].name}",
+                hint="Choose another label.",
+            )
+
     def list(
         self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
     ) -> builtins.list[tuple[str, Version]]:
@@ -74,7 +84,7 @@ class Versions:
         """
         text = str(reference)
         found: dict[str, Version] = dict(self._by_name(text) or self._by_digest(text) or self._by_task(text))
-        if not found and Path(reference).is_file():
+        if not found and is_file(reference):
             found = dict(self._by_file(Path(reference)))
         if not found:
             raise NotFound("version", text, hint="See them with: intaglio versions list")
@@ -155,6 +165,12 @@ class Versions:
         claimed = claim.get("version") if claim else None
         exact = [pair for pair in candidates if pair[0] == claimed]
         return exact or candidates
+
+
+def check_reason(annotation: str, no_annotation: bool) -> None:
+    """Refuse an annotation beside the wish to go without one. Raises Invalid."""
+    if annotation.strip() and no_annotation:
+        raise Invalid("an annotation and going without one were both asked for", hint="Give one of the two.")
 
 
 def _label(text: str) -> str:

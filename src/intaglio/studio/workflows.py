@@ -12,6 +12,7 @@ from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import plain
 from intaglio.core.workflow import Workflow, parse_workflow
 from intaglio.studio.documents import SUFFIXES, parse_value, read_workflow
+from intaglio.studio.files import is_file
 from intaglio.studio.parts import Parts
 
 
@@ -45,7 +46,7 @@ class Workflows:
     def show(self, reference: str) -> tuple[Workflow, WorkflowRef]:
         """A workflow by name, or name@version. Raises NotFound."""
         name, at, number = reference.partition("@")
-        if at and not number.isdecimal():
+        if at and not (number.isascii() and number.isdecimal() and len(number) < 12):
             raise NotFound("workflow", reference, hint="Write NAME or NAME@3.")
         workflow, version, digest = self._parts.workflows.get(name, int(number) if at else None)
         return workflow, WorkflowRef(name=name, version=version, digest=digest)
@@ -68,7 +69,7 @@ class Workflows:
         base = Path()
         if isinstance(given, Workflow):
             workflow, reference = given, None
-        elif Path(given).suffix in SUFFIXES or Path(given).is_file():
+        elif Path(given).suffix in SUFFIXES or is_file(given):
             workflow, reference, base = read_workflow(Path(given)), None, Path(given).absolute().parent
         else:
             workflow, reference = self._named(str(given))
@@ -109,7 +110,5 @@ def apply_changes(workflow: Workflow, changes: Sequence[str]) -> Workflow:
                 hint=f"The nodes are: {', '.join(document['nodes'])}.",
             )
         place = document["nodes"][node] if name in ("seed", "count") else document["nodes"][node]["params"]
-        # A prompt like "yes: no" must stay the text it is; only whole values are read as numbers and the like.
-        value = parse_value(text)
-        place[name] = text if isinstance(value, (dict, list)) else value
+        place[name] = parse_value(text)
     return parse_workflow(document)

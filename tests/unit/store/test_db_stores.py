@@ -117,7 +117,7 @@ class TestTasks:
 
     def test_only_forward(self, library: Stores, plan: str) -> None:
         library.tasks.add(queued("t1", plan))
-        with pytest.raises(Conflict, match="cannot become 'done'|cannot become done"):
+        with pytest.raises(Conflict, match="cannot become done"):
             library.tasks.advance("t1", "done")
         assert library.tasks.get("t1").status == "queued"
 

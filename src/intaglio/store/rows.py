@@ -1,0 +1,167 @@
+"""Rows of records: sealed when they are written, checked whenever they are read.
+
+The `seal` is the digest over [kind, record, columns], so that no flipped bit, in a body or in a column, goes unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, Literal, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Executable, Row, Table, func, insert, select
+
+from intaglio.core.asset import Asset
+from intaglio.core.canonical import PREFIX, canonical
+from intaglio.core.codec import decode, digest, digest_body, encode
+from intaglio.core.errors import Damaged, InvalidRecord
+from intaglio.core.fidelity import Reproduction
+from intaglio.core.model import ModelVersion
+from intaglio.core.record import record
+from intaglio.core.task import Event, NodeRecord, Task
+from intaglio.core.version import Version
+from intaglio.store.schema import (
+    assets,
+    counters,
+    events,
+    models,
+    node_records,
+    reproductions,
+    tasks,
+    versions,
+    workflows,
+)
+
+T = TypeVar("T")
+Columns = dict[str, str | int | None]
+
+
+@record
+class WorkflowEntry:
+    """A workflow's place in the library: its number under its name, the digest of its document, and when."""
+
+    kind: Literal["workflow-entry"] = "workflow-entry"
+    format: Literal[1] = 1
+    name: str
+    version: int
+    digest: str
+    created: str
+
+
+@record
+class Counter:
+    """The number a counter gave out last."""
+
+    kind: Literal["counter"] = "counter"
+    format: Literal[1] = 1
+    name: str
+    value: int
+
+
+class RecordTable(Generic[T]):
+    """A table of sealed records. `columns` says what a record's columns hold; `named` are what names one."""
+
+    def __init__(self, table: Table, cls: type[T], columns: Callable[[T], Columns], *named: str) -> None:
+        self.table = table
+        self.kind: str = cls.kind  # type: ignore[attr-defined]  # every record that stands alone has one
+        self._cls = cls
+        self._columns = columns
+        self._named = named
+        self._insert = insert(table)
+        self._last = select(func.max(table.c.seq)) if "seq" in table.c else None
+
+    def row(self, value: T, **beside: str | int) -> dict[str, Any]:
+        """The row that holds `value`, and `beside` it the columns that are not in the record."""
+        columns = {**self._columns(value), **beside}
+        body = encode(value)
+        return {**columns, "body": body, "seal": _seal(self.kind, body, columns)}
+
+    def add(self, connection: Connection, value: T, **beside: str | int) -> None:
+        """Insert a row, numbered after all the others where the table has an order."""
+        if self._last is not None:
+            beside["seq"] = (connection.execute(self._last).scalar() or 0) + 1
+        connection.execute(self._insert, self.row(value, **beside))
+
+    def check(self, row: Row[Any]) -> dict[str, Any]:
+        """The columns of a row that is as it was written. Raises Damaged."""
+        columns = row._asdict()
+        body, seal = columns.pop("body"), columns.pop("seal")
+        try:
+            intact = _seal(self.kind, body, columns) == seal
+        except (InvalidRecord, TypeError):  # bytes where text was, text where bytes were
+            intact = False
+        if not intact:
+            raise Damaged(f"{self.kind} {self.name(row)!r} is damaged: it is not what was written")
+        return columns
+
+    def read(self, row: Row[Any]) -> T:
+        """The record in a row. Raises Damaged, and InvalidRecord for a format newer than this Intaglio."""
+        columns = self.check(row)
+        value = decode(self._cls, row.body)
+        for column, expected in self._columns(value).items():
+            if columns[column] != expected:
+                raise Damaged(f"{self.kind} {self.name(row)!r} is damaged: column {column} is not its record's")
+        return value
+
+    def first(self, connection: Connection, statement: Executable, **values: object) -> T | None:
+        """The record in the first row that `statement` finds. Raises Damaged."""
+        row = connection.execute(statement, values).first()
+        return None if row is None else self.read(row)
+
+    def all(self, connection: Connection, statement: Executable, **values: object) -> list[T]:
+        """The records in all rows that `statement` finds. Raises Damaged."""
+        return [self.read(row) for row in connection.execute(statement, values)]
+
+    def name(self, row: Row[Any]) -> str:
+        """What a row is called in messages."""
+        return "/".join(str(row._mapping[column]) for column in self._named)
+
+
+def _seal(kind: str, body: bytes, columns: Mapping[str, object]) -> str:
+    return digest_body(kind, body + b"," + canonical(columns))
+
+
+def starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """Rows whose text begins with `prefix`, found through the index."""
+    return column.between(prefix, prefix + "\U0010ffff")
+
+
+def digest_starts_with(column: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
+    """Rows whose digest begins with `prefix`, given with or without "blake3:"."""
+    return starts_with(column, PREFIX + prefix.removeprefix(PREFIX))
+
+
+WORKFLOWS = RecordTable(
+    workflows, WorkflowEntry, lambda w: {"name": w.name, "version": w.version, "digest": w.digest}, "name", "version"
+)
+TASKS = RecordTable(
+    tasks, Task, lambda t: {"id": t.id, "status": t.status, "plan": t.plan, "snapshot": t.snapshot or None}, "id"
+)
+NODE_RECORDS = RecordTable(
+    node_records,
+    NodeRecord,
+    lambda n: {"task": n.task, "step": n.step, "attempt": n.attempt, "key": n.key},
+    "task",
+    "step",
+)
+ASSETS = RecordTable(assets, Asset, lambda a: {"digest": a.digest, "pixels": a.pixels or None}, "digest")
+EVENTS = RecordTable(events, Event, lambda e: {"task": e.task, "number": e.number}, "task", "number")
+VERSIONS = RecordTable(
+    versions,
+    Version,
+    lambda v: {
+        "digest": digest(v),
+        "workflow": v.workflow.name,
+        "number": v.number,
+        "label": v.label or None,
+        "task": v.task,
+        "snapshot": v.snapshot,
+    },
+    "digest",
+)
+MODELS = RecordTable(
+    models, ModelVersion, lambda m: {"digest": m.digest, "name": m.name, "version": m.version}, "name", "version"
+)
+REPRODUCTIONS = RecordTable(
+    reproductions, Reproduction, lambda r: {"digest": digest(r), "version": r.version}, "digest"
+)
+COUNTERS = RecordTable(counters, Counter, lambda c: {"name": c.name, "value": c.value}, "name")

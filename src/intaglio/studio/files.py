@@ -1,0 +1,28 @@
+"""Names of files as people give them: any text may come, and most of it names no file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from intaglio.core.errors import Invalid
+
+
+def is_file(given: str | os.PathLike[str]) -> bool:
+    """Whether that names a file; a text too long or too odd for a name does not."""
+    try:
+        return stat.S_ISREG(os.stat(given).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def expanded(given: str | os.PathLike[str]) -> Path:
+    """The path of a name, its ~ written out. Raises Invalid for a name no file can have."""
+    text = os.fspath(given)
+    if "\0" in text:
+        raise Invalid(f"{text[:80]!r} is not a file name: it holds a NUL", hint="Name a file.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # ~name of nobody
+        raise Invalid(f"{text[:80]!r} is not a file name: {error}", hint="Write the path out.") from error
