@@ -11,7 +11,7 @@ import os
 import resource
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -60,13 +60,15 @@ def least(work: Callable[[], object], times: int) -> float:
     return min(cpu(work) for _ in range(times))
 
 
-def command_cpu(command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> float:
+def command_cpu(command: Sequence[str | Path], *, cwd: Path | None = None) -> float:
     """CPU seconds of one command, its own children included. Raises CalledProcessError when it fails."""
+    # Compiled modules are kept, as they are for users; otherwise every start would compile our source again.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

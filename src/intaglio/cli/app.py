@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # What a terminal obeys instead of showing it (control characters, marks that turn the direction of text), and half
 # characters, which cannot be written out. Records and files may hold them; on the screen they are spelled out.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_LONGEST_MESSAGE = 2000
+_MESSAGE_ENDS = 1000
 
 
 @dataclass
@@ -139,8 +139,8 @@ def size(count: int) -> str:
 
 def say_error(code: str, message: str, hint: str, as_json: bool, grade: object = None) -> None:
     """One error on standard error, as words or as JSON."""
-    if len(message) > _LONGEST_MESSAGE:
-        message = f"{message[:_LONGEST_MESSAGE]}... ({len(message)} characters in all)"
+    if len(message) > 2 * _MESSAGE_ENDS:
+        message = f"{message[:_MESSAGE_ENDS]} ... {message[-_MESSAGE_ENDS:]}"
     if as_json:
         from intaglio.core.record import plain
 

@@ -12,9 +12,8 @@ from intaglio.cli.app import App, common, is_terminal, say, short, table, watchi
 from intaglio.core.errors import NotFound
 
 if TYPE_CHECKING:
-    from intaglio.core.task import NodeRecord, Task
+    from intaglio.core.task import NodeRecord, Reason, Task
     from intaglio.studio.open import Studio
-    from intaglio.studio.tasks import Reason
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
 
@@ -124,10 +123,11 @@ def node_rows(steps: list[NodeRecord]) -> list[tuple[str, ...]]:
 
 
 def _ask(question: str, task: Task) -> Reason:
-    from intaglio.studio.tasks import Reason
+    from intaglio.core.task import Reason
 
     say()
-    say(question, keep="\n")
+    say(f"Task {task.id} is done. {question}", keep="\n")
+    say(f"(Ctrl-C leaves it without a version; intaglio versions save {task.id} makes it one later.)")
     annotation = click.prompt("Annotation (empty to go without)", default="", show_default=False).strip()
     if not annotation:
         click.confirm("Save the version without a reason?", abort=True)

@@ -7,12 +7,16 @@ Canonical JSON is RFC 8785: sorted keys, shortest numbers, no text normalisation
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any
 
 from intaglio.core.errors import InvalidRecord
 
 PREFIX = "blake3:"
 HEX_LENGTH = 64
+LARGEST_EXACT = 2**53 - 1
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
 
 
 def canonical(value: object) -> bytes:
@@ -20,9 +24,13 @@ def canonical(value: object) -> bytes:
     import rfc8785
 
     try:
-        return rfc8785.dumps(value)  # type: ignore[arg-type]  # its own value type is narrower than it accepts
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        data = rfc8785.dumps(value)  # type: ignore[arg-type]  # its own value type is narrower than it accepts
+        if _LONG_NUMBER.search(data):
+            # 1e20 is written 100000000000000000000: an integer that nobody could read back and write again.
+            json.loads(data, parse_int=_no_long_integer)
+    except (rfc8785.CanonicalizationError, ValueError, RecursionError) as error:
         raise InvalidRecord(f"cannot be written exactly: {error}") from error
+    return data
 
 
 def digest_bytes(data: bytes | bytearray | memoryview) -> str:
@@ -46,7 +54,7 @@ def is_digest(text: str) -> bool:
 def parse_json(data: bytes | str) -> Any:
     """Strict JSON: duplicate keys, NaN and infinities are refused. Raises InvalidRecord."""
     try:
-        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidRecord(f"not valid JSON: {error}") from error
 
@@ -62,3 +70,17 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} has no place in a record")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large")
+    return number
+
+
+def _no_long_integer(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST_EXACT:
+        raise ValueError(f"{text[:40]} is beyond 2^53")
+    return number

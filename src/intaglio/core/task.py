@@ -14,7 +14,7 @@ Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupte
 
 # Only forward. An interrupted or failed task may be taken up again: that is a new attempt, and it is counted.
 FORWARD: Mapping[Status, frozenset[Status]] = {
-    "queued": frozenset({"running", "cancelled"}),
+    "queued": frozenset({"running", "cancelled", "interrupted"}),
     "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
     "interrupted": frozenset({"running", "cancelled"}),
     "failed": frozenset({"running"}),
@@ -34,8 +34,25 @@ class Failure:
 
 
 @record
+class Reason:
+    """Why a version is made: its label and annotation; `none` is the explicit wish to go without an annotation."""
+
+    label: str = ""
+    annotation: str = ""
+    none: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether it is enough for a version."""
+        return bool(self.annotation.strip()) or self.none
+
+
+@record
 class Task:
-    """One request to carry out a plan. `plan` and `snapshot` are digests; times are UTC, RFC 3339."""
+    """One request to carry out a plan. `plan` and `snapshot` are digests; times are UTC, RFC 3339.
+
+    `reason` is there when the run is to become a version; it is kept from the start, so that no kill loses it.
+    """
 
     kind: Literal["task"] = "task"
     format: Literal[1] = 1
@@ -52,6 +69,7 @@ class Task:
     attempt: int = 0
     snapshot: str = ""
     version: str = ""
+    reason: Reason | None = None
     error: Failure | None = None
 
 

@@ -90,7 +90,9 @@ class Assets:
         if len(found) > 1:
             raise Conflict(f"{reference!r} fits {len(found)} assets", hint="Give more of the digest.")
         if not found:
-            raise NotFound("asset", reference)
+            raise NotFound(
+                "asset", reference, hint="Give a digest as it was printed, or a file that is in the library."
+            )
         return found[0]
 
     def _known(self, path: Path) -> Asset | None:

@@ -164,10 +164,10 @@ class Models:
         if is_digest(reference):
             return self._parts.models.by_digest(reference)[0]
         found = self._parts.models.find(reference)
-        if len(found) > 1:
+        if len(found) > 1 and reference != PREFIX:
             raise Conflict(f"{reference!r} fits {len(found)} models", hint="Give more of the digest.")
-        if not found:
-            raise NotFound("model", reference)
+        if not found or reference == PREFIX:
+            raise NotFound("model", reference, hint="See them with: intaglio models list")
         return self._parts.models.by_digest(found[0])[0]
 
     def _identity(

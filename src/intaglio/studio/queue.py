@@ -6,14 +6,14 @@ import secrets
 from datetime import UTC, datetime
 
 from intaglio.core.plan import Plan
-from intaglio.core.task import Task
+from intaglio.core.task import Reason, Task
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.carry_out import lock_path
 from intaglio.studio.parts import Parts
 
 
-def queue(parts: Parts, plan: Plan, *, reproduces: str = "") -> tuple[Task, TaskLock]:
+def queue(parts: Parts, plan: Plan, *, reproduces: str = "", reason: Reason | None = None) -> tuple[Task, TaskLock]:
     """Record a task for a plan; `reproduces` is the digest of the version it brings back, "" for a first run.
 
     The returned lock is held before the task can be seen, so that it never looks abandoned.
@@ -29,6 +29,7 @@ def queue(parts: Parts, plan: Plan, *, reproduces: str = "") -> tuple[Task, Task
                 workflow=plan.workflow,
                 plan=parts.documents.put(plan),
                 reproduces=reproduces,
+                reason=reason,
                 author=parts.settings.author,
                 created=clock.now(),
             )

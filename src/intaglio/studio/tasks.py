@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
+from intaglio.core.errors import AnnotationMissing, Conflict, NotFound, StorageFailed
 from intaglio.core.plan import Plan
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.task import Event, NodeRecord, Status, Task
+from intaglio.core.task import Event, NodeRecord, Reason, Status, Task
 from intaglio.core.workflow import Workflow
 from intaglio.engine.resolve import resolve
 from intaglio.store.lock import TaskLock
@@ -22,16 +22,8 @@ from intaglio.studio.queue import queue
 from intaglio.studio.versions import Versions, check_reason
 from intaglio.studio.workflows import Workflows
 
-RESUMABLE: tuple[Status, ...] = ("queued", "interrupted", "failed")
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a version is made: its label and annotation; `none` is the explicit wish to go without an annotation."""
-
-    label: str = ""
-    annotation: str = ""
-    none: bool = False
+RESUMABLE: tuple[Status, ...] = ("interrupted", "failed")
+ALIVE: tuple[Status, ...] = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -70,25 +62,15 @@ class Tasks:
         and whatever stopped the run.
         """
         found = Workflows(self._parts).find(workflow, set)
-        reason = Reason(label, annotation, no_annotation)
-        due = self._version_due(found.workflow, reason, ask is not None)
-        check_reason(annotation, no_annotation)
-        if due:
-            Versions(self._parts).check_label(found.reference.name, label or _node_label(found.workflow, self._parts))
+        reason = self._reason(found.workflow, label, annotation, no_annotation, can_ask=ask is not None)
         plan = resolve(found.workflow, found.reference, resources(self._parts, found.base, paranoid=paranoid))
-        task, lock = queue(self._parts, plan)
+        task, lock = queue(self._parts, plan, reason=reason)
         policy: Reuse = "any" if reuse else "none"
         task = carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch(), paranoid=paranoid)
-        if due:
-            if ask is not None and not reason.annotation.strip() and not reason.none:
-                reason = ask(_question(found.workflow, self._parts), task)
-            Versions(self._parts).save(
-                task.id,
-                label=reason.label or label or _node_label(found.workflow, self._parts),
-                annotation=reason.annotation,
-                no_annotation=reason.none,
-            )
-        return self._parts.tasks.get(task.id)
+        if task.reason is not None and not task.reason.given and ask is not None:
+            answer = ask(_question(found.workflow, self._parts), task)
+            task = self._parts.tasks.update(task.id, reason=replace(answer, label=answer.label or task.reason.label))
+        return self._keep(task)
 
     def resume(self, reference: str, *, watch: Watch | None = None) -> Task:
         """Take up an interrupted or failed task: its plan and drawn seeds stay, its finished steps are not run again.
@@ -103,7 +85,7 @@ class Tasks:
             )
         lock = TaskLock.hold(lock_path(self._parts, task.id))
         policy: Reuse = "none" if task.purpose == "reproduce" else "own"
-        return carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch())
+        return self._keep(carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch()))
 
     def cancel(self, reference: str) -> Task:
         """Ask a running task to stop, from any process. Raises NotFound, Conflict (it has ended)."""
@@ -131,6 +113,10 @@ class Tasks:
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
+        if status == "interrupted":
+            for state in ALIVE:  # what nobody carries out any more may not be marked yet
+                for task in self._parts.tasks.list(limit=limit, status=state):
+                    self._alive(task)
         found = [self._alive(task) for task in self._parts.tasks.list(limit=limit, before=before, status=status)]
         return [task for task in found if status is None or task.status == status]
 
@@ -141,27 +127,48 @@ class Tasks:
             raise Conflict(f"task {task.id} is {task.status}; it has no snapshot")
         return self._parts.documents.get(Snapshot, task.snapshot)
 
-    def _version_due(self, workflow: Workflow, reason: Reason, can_ask: bool) -> bool:
+    def _reason(self, workflow: Workflow, label: str, annotation: str, none: bool, *, can_ask: bool) -> Reason | None:
+        """The reason for the version that the run is to become, None when it is to become none."""
         recording = any(self._role(node.type) == "version" for node in workflow.nodes.values())
-        asked = bool(reason.label or reason.annotation.strip() or reason.none)
-        if (recording or asked) and not (reason.annotation.strip() or reason.none or can_ask):
+        reason = Reason(
+            label=label or (_node_label(workflow, self._parts) if recording else ""), annotation=annotation, none=none
+        )
+        if not (recording or label or reason.given):
+            return None
+        if not (reason.given or can_ask):
             raise AnnotationMissing("this run ends in a version, and a version needs its reason")
-        return recording or asked
+        taken = self._parts.versions.find(label=slug, workflow=workflow.name) if (slug := check_reason(reason)) else []
+        if taken:
+            raise Conflict(f"label {slug!r} is that of {taken[0][1].name} already", hint="Choose another label.")
+        return reason
+
+    def _keep(self, task: Task) -> Task:
+        """Save the version that a finished task was to become, if its reason is known."""
+        if task.reason is not None and task.reason.given:
+            Versions(self._parts).save(
+                task.id,
+                label=task.reason.label,
+                annotation=task.reason.annotation,
+                no_annotation=task.reason.none,
+            )
+        return self._parts.tasks.get(task.id)
 
     def _role(self, node_type: str) -> str:
         return self._parts.types[node_type.partition("@")[0]].role
 
     def _alive(self, task: Task) -> Task:
-        """The task, marked interrupted when it says it runs and nobody runs it."""
-        if task.status != "running" or TaskLock.is_held(lock_path(self._parts, task.id)):
+        """The task, marked interrupted when it has not ended and nobody carries it out."""
+        if task.status not in ALIVE or TaskLock.is_held(lock_path(self._parts, task.id)):
             return task
         task = self._parts.tasks.get(task.id)  # it may have ended between the two looks
-        if task.status != "running":
+        if task.status not in ALIVE:
             return task
         try:
             return self._parts.tasks.advance(task.id, "interrupted")
         except Conflict:
             return self._parts.tasks.get(task.id)
+        except StorageFailed:  # a library one can only read: said, though not written down
+            return replace(task, status="interrupted")
 
 
 def _node_label(workflow: Workflow, parts: Parts) -> str:

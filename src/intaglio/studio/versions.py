@@ -10,7 +10,7 @@ from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.task import Task
+from intaglio.core.task import Reason, Task
 from intaglio.core.version import Version, slug
 from intaglio.studio import clock
 from intaglio.studio.carry_out import Watch
@@ -35,8 +35,9 @@ class Versions:
 
         Raises AnnotationMissing, Invalid (both at once), Conflict (no snapshot, or the label is taken).
         """
-        check_reason(annotation, no_annotation)
-        if not annotation.strip() and not no_annotation:
+        reason = Reason(label=label, annotation=annotation, none=no_annotation)
+        label_slug = check_reason(reason)
+        if not reason.given:
             raise AnnotationMissing("a version needs its reason")
         record = self._parts.tasks.get(task)
         if not record.snapshot:
@@ -44,7 +45,6 @@ class Versions:
         if record.version:
             raise Conflict(f"task {task} is a version already ({record.version})")
         snapshot = self._parts.documents.get(Snapshot, record.snapshot)
-        label_slug = _label(label)
 
         def build(number: int) -> Version:
             latest = self._parts.versions.latest(record.workflow.name)
@@ -167,10 +167,11 @@ class Versions:
         return exact or candidates
 
 
-def check_reason(annotation: str, no_annotation: bool) -> None:
-    """Refuse an annotation beside the wish to go without one. Raises Invalid."""
-    if annotation.strip() and no_annotation:
+def check_reason(reason: Reason) -> str:
+    """The label of a version as it will be. Raises Invalid for a label or a contradiction no version can have."""
+    if reason.annotation.strip() and reason.none:
         raise Invalid("an annotation and going without one were both asked for", hint="Give one of the two.")
+    return _label(reason.label)
 
 
 def _label(text: str) -> str:
