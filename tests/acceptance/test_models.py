@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.conftest import SCENES, Command, node, painting, write
+from acceptance.hub_server import serving
 from acceptance.models import WEIGHTS, copied, flipped
 
 from intaglio.core.errors import Conflict, Invalid, ModelUnavailable, NotFound, UnpinnedModel, UnsafeModel
@@ -173,3 +174,24 @@ def test_MODEL_1_a_single_file_and_the_folder_it_is_put_together_with(
     scheduler = config / "scheduler" / "scheduler_config.json"
     scheduler.write_text(scheduler.read_text().replace("trailing", "leading"))
     assert "model.changed" in {gap.code for gap in studio.versions.grade(task.version).gaps}
+
+
+def test_MODEL_5_the_hub_is_asked_for_exact_revisions_only(studio: Studio, tmp_path: Path, command: Command) -> None:
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    folder = copied(tmp_path / "published")
+    (folder / "unet" / "extra.bin").write_bytes(b"\x80\x04not wanted")
+    with serving(folder, "ada/scenes", revision) as (address, asked):
+        for vague in ("hub:ada/scenes", "hub:ada/scenes@main", f"hub:ada/scenes@{revision[:12]}", "hub:x@" + revision):
+            refused = command("models", "add", vague, "--name", "fetched", HF_ENDPOINT=address)
+            assert refused.returncode == 2, refused.stderr
+            assert "exact revision" in refused.stderr
+        assert asked == []
+        exact = f"hub:ada/scenes@{revision}"
+        done = command("models", "add", exact, "--name", "fetched", "--json", HF_ENDPOINT=address)
+        assert done.returncode == 0, done.stderr
+    model = json.loads(done.stdout)
+    assert (model["digest"], model["source"]) == (studio.models.find("scenes").digest, exact)
+    assert not any("extra.bin" in path for path in asked)
+    gone = command("models", "add", exact, "--name", "again", HF_ENDPOINT="http://127.0.0.1:9")
+    assert gone.returncode in (0, 4), "already fetched, or said to be out of reach"
+    assert "Traceback" not in gone.stderr

@@ -26,7 +26,10 @@ def models() -> None:
 )
 @common
 def add(app: App, path: str, name: str, label: str, config: str, source: str, allow_pickle: str) -> None:
-    """Hash a model (pipeline folder or safetensors file) and keep it under a name."""
+    """Hash a model (pipeline folder or safetensors file) and keep it under a name.
+
+    PATH may be hub:ORG/NAME@REVISION, with the exact revision: only then is anything downloaded.
+    """
     with app.open() as studio, counting("hashing", size) as progress:
         model = studio.models.add(
             path,

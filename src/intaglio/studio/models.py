@@ -50,16 +50,22 @@ class Models:
     ) -> ModelVersion:
         """Hash a model file or pipeline folder and keep it under a name.
 
+        `path` may be hub:ORG/NAME@REVISION with an exact revision: the one case in which a model is downloaded, into
+        the library's `models` folder.
         `config` is the pipeline folder that says how a single file is put together. `allow_pickle` is the digest of a
         pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
         Conflict (the version label is taken by other content).
         """
+        from intaglio.backends import hub
         from intaglio.backends.inspect import inspect_config, inspect_model
 
-        place = expanded(path).absolute()
         _check_name(name, "name")
         if version:
             _check_name(version, "version")
+        if str(path).startswith(hub.PREFIX):
+            place, source = self._fetched(str(path)), source or str(path)
+        else:
+            place = expanded(path).absolute()
         if not place.exists():
             raise NotFound("model file", str(path))
         if allow_pickle:
@@ -196,6 +202,14 @@ class Models:
                 return model.version
         labels = {model.version for model in held}
         return next(label for number in range(1, len(labels) + 2) if (label := f"v{number}") not in labels)
+
+    def _fetched(self, reference: str) -> Path:
+        from intaglio.backends import hub
+
+        repository, revision = hub.parse_reference(reference)
+        folder = self._parts.root / "models" / repository / revision
+        hub.fetch(reference, folder)
+        return folder
 
     def _add_config(self, folder: Path) -> str:
         """Keep the pipeline folder that goes with a single file; it is content of its own, with a digest of its own."""
