@@ -52,7 +52,9 @@ class Script:
         self.file = file
         self.torch: Any = torch
         torch.set_num_threads(THREADS)
-        self.text_to_image: Any = DiffusionPipeline.from_pretrained(MODEL, local_files_only=True)
+        self.text_to_image: Any = DiffusionPipeline.from_pretrained(
+            MODEL, local_files_only=True, torch_dtype=torch.float32
+        )
         self.text_to_image.set_progress_bar_config(disable=True)
         self.image_to_image: Any = StableDiffusionImg2ImgPipeline(**self.text_to_image.components)
         self.image_to_image.set_progress_bar_config(disable=True)

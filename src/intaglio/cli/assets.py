@@ -38,13 +38,10 @@ def show(app: App, asset: str) -> None:
     with app.open() as studio:
         found = studio.assets.show(asset)
 
-    def words() -> None:
-        table([("digest", found.digest), ("type", found.media_type), ("size", size(found.size))])
-        if found.width:
-            table([("picture", f"{found.width} x {found.height}"), ("pixels", found.pixels or "not known")])
-        say(f"address  {found.address}")
-
-    app.show(found, words)
+    rows = [("digest", found.digest), ("type", found.media_type), ("size", size(found.size))]
+    if found.width:
+        rows += [("picture", f"{found.width} x {found.height}"), ("pixels", found.pixels or "not known")]
+    app.show(found, lambda: table([*rows, ("address", found.address)]))
 
 
 @assets.command()

@@ -48,8 +48,14 @@ def show(app: App, version: str) -> None:
     with app.open() as studio:
         digest, found = studio.versions.find(version)
         attempts = studio.versions.history(digest)
+        order = [step.id for step in studio.versions.snapshot(digest).plan.steps]
     record = {"digest": digest, "version": found, "reproductions": attempts}
-    app.show(record, lambda: _words(digest, found, len(attempts)))
+
+    def words() -> None:
+        _words(digest, found, len(attempts))
+        _steps(found, order)
+
+    app.show(record, words)
 
 
 @versions.command()
@@ -175,13 +181,17 @@ def _words(digest: str, version: Version, attempts: int) -> None:
             ("reproduced", f"{attempts} times" if attempts else "not yet"),
         ]
     )
-    for step, params in version.parameters.items():
+
+
+def _steps(version: Version, order: list[str]) -> None:
+    """Every step that has something to say, in the order of the plan; then the outputs."""
+    for step in order:
         seed = version.seeds.get(step)
-        say()
-        say(step + (f"  seed {seed.value} ({seed.origin})" if seed else ""))
-        rows = [(name, str(value)) for name, value in params.items()]
+        rows = [(name, str(value)) for name, value in version.parameters[step].items()]
         rows += list(version.models.get(step, {}).items()) + list(version.references.get(step, {}).items())
-        table(rows, "  ")
-    for output in version.outputs:
-        say()
-        say(f"output {output.step}  {output.address}")
+        if seed or rows:
+            say()
+            say(step + (f"  seed {seed.value} ({seed.origin})" if seed else ""))
+            table(rows, "  ")
+    say()
+    table([("output", output.step, output.address) for output in version.outputs])

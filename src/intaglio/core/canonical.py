@@ -16,7 +16,7 @@ from intaglio.core.errors import InvalidRecord
 PREFIX = "blake3:"
 HEX_LENGTH = 64
 LARGEST_EXACT = 2**53 - 1
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+_LONG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{16}")
 
 
 def canonical(value: object) -> bytes:

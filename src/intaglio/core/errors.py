@@ -34,6 +34,7 @@ class InvalidWorkflow(Invalid):
     """A workflow that cannot be read or planned; `node` and `field` say where."""
 
     code = "workflow.invalid"
+    hint = "Correct it there, then look again with: intaglio workflows check FILE"
 
     def __init__(self, message: str, *, node: str = "", field: str = "", hint: str | None = None) -> None:
         where = f"node {node!r}" if node else "workflow"
@@ -97,6 +98,7 @@ class InvalidModel(Invalid):
     """A file or folder that is not a model Intaglio can load."""
 
     code = "model.invalid"
+    hint = "Give a whole safetensors file, or a pipeline folder as diffusers saves it."
 
 
 class InvalidImage(Invalid):
@@ -122,13 +124,17 @@ class Conflict(IntaglioError):
 # -- it is not there ------------------------------------------------------------------------------------------------
 
 
+_LOOK = "See that the name is right and that it is there."
+_WHERE = {kind: f"See them with: intaglio {kind}s list" for kind in ("workflow", "task", "version", "model")}
+
+
 class NotFound(IntaglioError):
     """Something named does not exist."""
 
     code = "not_found"
 
     def __init__(self, kind: str, name: str, *, hint: str | None = None) -> None:
-        super().__init__(f"no {kind} {name!r}", hint=hint)
+        super().__init__(f"no {kind} {name!r}", hint=_WHERE.get(kind, _LOOK) if hint is None else hint)
         self.kind = kind
         self.name = name
 

@@ -115,4 +115,6 @@ class Event:
 def check_forward(task: str, old: Status, new: Status) -> None:
     """Raises Conflict unless a task may go from `old` to `new`."""
     if new not in FORWARD[old]:
-        raise Conflict(f"task {task!r} is {old}; it cannot become {new}")
+        raise Conflict(
+            f"task {task!r} is {old}; it cannot become {new}", hint=f"See it with: intaglio tasks show {task}"
+        )

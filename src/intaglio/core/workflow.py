@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from intaglio.core.canonical import LARGEST_EXACT
 from intaglio.core.errors import IntaglioError, InvalidWorkflow
 from intaglio.core.record import EMPTY, Json, record
 from intaglio.core.seeds import exact_seed
@@ -15,7 +16,6 @@ NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}\Z")
 MAX_NODES = 10_000
 MAX_DEPTH = 16
-LARGEST_EXACT = 2**53 - 1
 Mode = Literal["discovery", "production"]
 
 
@@ -184,7 +184,7 @@ def _json(value: object, node: str, field: str, depth: int = 0) -> None:
             _json(item, node, f"{field}[{index}]", depth + 1)
     elif isinstance(value, str):
         _text(value, node, field)
-    elif isinstance(value, int) and abs(value) > LARGEST_EXACT:
+    elif isinstance(value, (int, float)) and abs(value) > LARGEST_EXACT:
         raise InvalidWorkflow("is out of range: the number is beyond 2^53", node=node, field=field)
     elif value is not None and not isinstance(value, (int, float)):
         raise InvalidWorkflow(f"{_kind(value)} has no place in a workflow; put it in quotes", node=node, field=field)

@@ -118,9 +118,16 @@ def _type(node_id: str, node: Node, types: NodeTypes) -> NodeType:
             )
         node_type = found
     if node.seed and not node_type.draws:
-        raise InvalidWorkflow(f"{name} draws nothing, so it takes no seed", node=node_id, field="seed")
+        raise InvalidWorkflow(
+            f"{name} draws nothing, so it takes no seed", node=node_id, field="seed", hint="Take the seed away."
+        )
     if node.count > 1 and not node_type.batch:
-        raise InvalidWorkflow(f"{name} takes no count", node=node_id, field="count")
+        raise InvalidWorkflow(
+            f"{name} takes no count",
+            node=node_id,
+            field="count",
+            hint="Put the count on the node that makes the pictures.",
+        )
     return node_type
 
 

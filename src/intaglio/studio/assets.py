@@ -11,12 +11,12 @@ from intaglio.core.canonical import PREFIX, is_digest
 from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound, StorageFailed
 from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
-from intaglio.store.filehash import hash_file, open_source
+from intaglio.store.filehash import open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
 from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
+from intaglio.studio.recognise import MAX_BYTES, recognise
 
-MAX_BYTES = 2**30
 BATCH_BYTES = 64 * 2**20
 BATCH_FILES = 256
 
@@ -44,7 +44,7 @@ class Assets:
         return [known[path] for path in files]
 
     def show(self, reference: str) -> Asset:
-        """The record of an asset, by digest, unique prefix of it, address or name of a file that holds it."""
+        """The record of an asset, by digest, unique prefix of one, address, or a file with its bytes or pixels."""
         return self._parts.assets.get(self._digest(reference))
 
     def get(self, reference: str) -> bytes:
@@ -83,7 +83,10 @@ class Assets:
         if is_digest(text):
             return text
         if is_file(reference):
-            return hash_file(Path(reference), proofs=self._parts.proofs).digest
+            held, _ = recognise(self._parts, Path(reference))
+            if not held:
+                raise NotFound("asset", reference, hint="Nothing in this library has these bytes or pixels.")
+            return held[0].digest
         if not text.removeprefix(PREFIX):
             raise NotFound("asset", reference, hint="Give a digest or the beginning of one.")
         found = self._parts.assets.find(text if text.startswith(PREFIX) else PREFIX + text)
@@ -139,10 +142,12 @@ def _read(path: Path) -> tuple[bytes, StatSignature | None]:
         if len(data) > MAX_BYTES:
             raise Invalid(f"{path} is larger than {MAX_BYTES // 2**20} MiB", hint="Scale the picture down.")
         return data, signature if StatSignature.of(path.stat()) == signature else None
-    except (OSError, StorageFailed) as error:
-        if isinstance(error, StorageFailed):
-            raise Invalid(f"{path} cannot be read: {error}", hint="Name a picture file that can be read.") from error
-        raise Invalid(f"{path} cannot be read: {error.strerror}") from error
+    except StorageFailed as error:
+        raise Invalid(f"a picture cannot be read: {error}", hint="Name a file that can be read.") from error
+    except Invalid as error:
+        raise Invalid(str(error), hint=error.hint or "Name a picture file.") from error
+    except OSError as error:
+        raise Invalid(f"{path} cannot be read: {error.strerror}", hint="Name a file that can be read.") from error
 
 
 def _batches(paths: list[Path]) -> Iterator[list[Path]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import yaml
 from intaglio.core.canonical import parse_json
 from intaglio.core.errors import InvalidRecord, InvalidWorkflow, NotFound
 from intaglio.core.record import plain
-from intaglio.core.workflow import Workflow, parse_workflow
+from intaglio.core.workflow import Node, Workflow, parse_workflow
 
 MAX_BYTES = 8 * 2**20
 # Marks that turn the direction of text: shown raw, a line of the file would read as another one.
@@ -54,13 +55,22 @@ def write_text(workflow: Workflow) -> str:
     if workflow.description:
         document["description"] = workflow.description
     document["mode"] = workflow.mode
-    document["nodes"] = {name: _without_defaults(plain(node)) for name, node in workflow.nodes.items()}
+    document["nodes"] = {name: _without_defaults(plain(node)) for name, node in _in_order(workflow)}
     if workflow.pins:
         document["pins"] = {name: _without_defaults(plain(pin)) for name, pin in workflow.pins.items()}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)
     if _TURNING.search(text):
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=False, width=100)
     return text
+
+
+def _in_order(workflow: Workflow) -> list[tuple[str, Node]]:
+    """The nodes in the order in which they work; a record keeps none, because its keys are sorted."""
+    sources = {name: {text.partition(".")[0] for text in node.inputs.values()} for name, node in workflow.nodes.items()}
+    try:
+        return [(name, workflow.nodes[name]) for name in TopologicalSorter(sources).static_order()]
+    except (CycleError, KeyError):  # not one that can run, but one can look at it
+        return list(workflow.nodes.items())
 
 
 def parse_value(text: str) -> Any:

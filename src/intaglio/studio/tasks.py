@@ -105,11 +105,13 @@ class Tasks:
         return self._alive(self._parts.tasks.get(reference if reference in found else found[0]))
 
     def show(self, reference: str) -> TaskView:
-        """A task with its plan, steps and log."""
+        """A task with its plan, the records of its steps in the order of the plan, and its log."""
         task = self.get(reference)
         tasks = self._parts.tasks
         plan = self._parts.documents.get(Plan, task.plan)
-        return TaskView(task, plan, tasks.steps(task.id), tasks.events(task.id))
+        place = {step.id: index for index, step in enumerate(plan.steps)}
+        steps = sorted(tasks.steps(task.id), key=lambda record: (place[record.step], record.attempt))
+        return TaskView(task, plan, steps, tasks.events(task.id))
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""

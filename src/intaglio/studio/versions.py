@@ -17,6 +17,7 @@ from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
 from intaglio.studio.files import is_file
 from intaglio.studio.parts import Parts
+from intaglio.studio.recognise import recognise
 from intaglio.studio.reproduce import Reproduced, grade, part_of, reproduce
 
 MIN_PREFIX = 6
@@ -43,7 +44,9 @@ class Versions:
         if not record.snapshot:
             raise Conflict(f"task {task} is {record.status}; only a finished one can become a version")
         if record.version:
-            raise Conflict(f"task {task} is a version already ({record.version})")
+            raise Conflict(
+                f"task {task} is a version already ({record.version})", hint="Show it with: intaglio versions show"
+            )
         snapshot = self._parts.documents.get(Snapshot, record.snapshot)
 
         def build(number: int) -> Version:
@@ -59,16 +62,6 @@ class Versions:
             )
 
         return self._parts.versions.save(record.workflow.name, build, task=task)
-
-    def check_label(self, workflow: str, text: str) -> None:
-        """Refuse, before any work, a label that the next version of a workflow could not have. Raises as `save`."""
-        label = _label(text)
-        taken = self._parts.versions.find(label=label, workflow=workflow) if label else []
-        if taken:
-            raise Conflict(
-                f"label {label!r} of workflow {workflow!r} is taken by {taken[0][1].name}",
-                hint="Choose another label.",
-            )
 
     def list(
         self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
@@ -146,25 +139,10 @@ class Versions:
         return self._parts.versions.find(task=text)
 
     def _by_file(self, path: Path) -> builtins.list[tuple[str, Version]]:
-        """By the file's bytes; else by its pixels, once a record inside it is known to be its own."""
-        from intaglio.imaging.decode import decode
-        from intaglio.imaging.record import read_claim
-        from intaglio.store.filehash import hash_file
-
-        stores = self._parts.versions
-        found = stores.find(output=hash_file(path, proofs=self._parts.proofs).digest)
-        if found:
-            return found
-        data = path.read_bytes()
-        claim = read_claim(data)
-        candidates = [
-            pair
-            for asset in self._parts.assets.by_pixels(decode(data).digest)
-            for pair in stores.find(output=asset.digest)
-        ]
-        claimed = claim.get("version") if claim else None
-        exact = [pair for pair in candidates if pair[0] == claimed]
-        return exact or candidates
+        assets, claim = recognise(self._parts, path)
+        found = [pair for asset in assets for pair in self._parts.versions.find(output=asset.digest)]
+        claimed = [pair for pair in found if pair[0] == claim.get("version")]
+        return claimed or found
 
 
 def check_reason(reason: Reason) -> str:

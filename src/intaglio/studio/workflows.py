@@ -88,7 +88,7 @@ class Workflows:
         except NotFound as error:
             names = [name for name, *_ in self.list()]
             hint = f"There are: {', '.join(names[:20])}." if names else "Give a workflow file, or add one first."
-            raise NotFound("workflow", given, hint=error.hint or hint) from error
+            raise NotFound("workflow", given, hint=error.hint if "@" in given else hint) from error
 
 
 def apply_changes(workflow: Workflow, changes: Sequence[str]) -> Workflow:

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intaglio.core.canonical import digest_value, parse_json
+from intaglio.core.codec import decode, digest, encode, from_plain, json_schema
+from intaglio.core.errors import InvalidRecord
+from intaglio.core.record import plain
+
+from .samples import ENTRY, EVENT, NODE_RECORD, PLAN, RECORDS, WORKFLOW
+
+SAFE = 2**53 - 1
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-SAFE, SAFE) | st.floats(-1e9, 1e9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+SCALARS: dict[Any, st.SearchStrategy[Any]] = {
+    str: st.text(max_size=8),
+    int: st.integers(-SAFE, SAFE),
+    float: st.floats(-1e9, 1e9),
+    bool: st.booleans(),
+    type(None): st.none(),
+    Any: JSON,
+}
+# Changing any of these literals changes the identity of every record of that kind that people already have.
+PINNED: dict[str, str] = {}
+
+
+def values_of(hint: Any) -> st.SearchStrategy[Any]:
+    """Values of a field, by its annotation."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin is tuple:
+        return st.lists(values_of(arguments[0]), max_size=2).map(tuple)
+    if origin is Mapping:
+        return st.dictionaries(st.text(max_size=5), values_of(arguments[1]), max_size=2)
+    if origin in (typing.Union, types.UnionType):
+        return st.one_of(*(values_of(argument) for argument in arguments))
+    return records_of(hint) if dataclasses.is_dataclass(hint) else SCALARS[hint]
+
+
+def records_of(cls: Any) -> st.SearchStrategy[Any]:
+    """Records of a class, every field given."""
+    hints = typing.get_type_hints(cls)
+    return st.builds(cls, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(cls)})
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+@given(data=st.data())
+def test_every_record_reads_back_equal_and_is_written_the_same_again(kind: str, data: st.DataObject) -> None:
+    cls = type(RECORDS[kind])
+    record = data.draw(records_of(cls))
+    body = encode(record)
+    again = decode(cls, body)
+    assert again == record
+    assert (encode(again), digest(again)) == (body, digest(record))
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_the_digest_of_every_kind_is_pinned(kind: str) -> None:
+    assert digest(RECORDS[kind]) == PINNED[kind]
+    assert digest(RECORDS[kind]) == digest_value(kind, plain(RECORDS[kind]))
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_an_unknown_field_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(InvalidRecord, match=rf"^{kind} record, surprise: "):
+        from_plain(type(RECORDS[kind]), {**plain(RECORDS[kind]), "surprise": 1})
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_a_newer_format_and_another_kind_are_refused(kind: str) -> None:
+    cls = type(RECORDS[kind])
+    with pytest.raises(InvalidRecord, match=rf"^{kind} record, format: input should be 1"):
+        from_plain(cls, {**plain(RECORDS[kind]), "format": 2})
+    with pytest.raises(InvalidRecord, match=rf"^{kind} record, kind: "):
+        from_plain(cls, {**plain(RECORDS[kind]), "kind": "other"})
+
+
+@pytest.mark.parametrize("kind", sorted(RECORDS))
+def test_every_required_field_is_missed_by_name(kind: str) -> None:
+    cls = type(RECORDS[kind])
+    for field in dataclasses.fields(cls):
+        if field.default is dataclasses.MISSING:
+            document = plain(RECORDS[kind])
+            del document[field.name]
+            with pytest.raises(InvalidRecord, match=rf"^{kind} record, {field.name}: .*required"):
+                from_plain(cls, document)
+
+
+@pytest.mark.parametrize(
+    ("record", "path", "value"),
+    [
+        (PLAN, ("threads",), "2"),
+        (PLAN, ("threads",), 2.5),
+        (PLAN, ("deterministic",), 1),
+        (PLAN, ("mode",), "wild"),
+        (PLAN, ("steps", 0, "seed", "value"), 7),
+        (PLAN, ("steps", 1, "type_version"), True),
+        (NODE_RECORD, ("seconds",), "soon"),
+        (NODE_RECORD, ("notes",), "one"),
+        (EVENT, ("facts",), []),
+        (ENTRY, ("version",), None),
+        (WORKFLOW, ("nodes", "base", "seed"), 7),
+        (WORKFLOW, ("nodes", "base", "colour"), "red"),
+    ],
+)
+def test_a_wrong_type_is_refused_naming_the_field(record: Any, path: tuple[str | int, ...], value: object) -> None:
+    document = plain(record)
+    place = document
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    with pytest.raises(InvalidRecord, match=rf"^{record.kind} record, {'.'.join(map(str, path))}: "):
+        from_plain(type(record), document)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"7", b"null", b'{"kind": "plan", "kind": "plan"}', b"\xff"])
+def test_bytes_that_are_no_record_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidRecord):
+        decode(type(PLAN), data)
+
+
+def test_a_float_that_was_written_short_is_the_same_record() -> None:
+    record = type(NODE_RECORD)(**{**vars(NODE_RECORD), "seconds": 1.0})
+    assert b'"seconds":1,' in encode(record)
+    assert type(decode(type(record), encode(record)).seconds) is float
+
+
+def test_a_schema_is_json_and_refuses_unknown_fields() -> None:
+    schema = json_schema(type(WORKFLOW))
+    assert json.loads(json.dumps(schema)) == schema
+    assert schema["additionalProperties"] is False
+    assert parse_json(encode(WORKFLOW)) == plain(WORKFLOW)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intaglio.core.context import Context, ModelFile
+from intaglio.core.image import Image
+from intaglio.core.nodetype import (
+    MAX_TEXT,
+    FromModel,
+    Interval,
+    ModelKind,
+    NodeType,
+    NodeTypes,
+    Param,
+    Port,
+    Settle,
+    node_type,
+)
+
+
+class Pair(NamedTuple):
+    """Two outputs."""
+
+    left: Image
+    right: Image
+
+
+def everything(
+    ctx: Context,
+    image: Image,
+    mask: Image | None,
+    *,
+    model: Annotated[ModelFile, ModelKind("lora"), "The model."],
+    picture: Image,
+    amount: Annotated[float, Interval(ge=0, le=1), "How much."] = 0.5,
+    steps: Annotated[int, Interval(ge=1)] = 20,
+    limit: Annotated[int, Interval(le=9)] = 1,
+    width: Annotated[int, FromModel("width")] = 0,
+    device: Annotated[str, Settle("device")] = "auto",
+    kind: Annotated[Literal["soft", "hard"], "Which."] = "soft",
+    loud: bool = False,
+    text: str,
+    seed: int,
+) -> Pair:
+    """Everything at once."""
+    return Pair(image, image)
+
+
+TYPE = node_type("everything", version=3, batch=True, role="output")(everything)
+
+
+def test_the_signature_is_the_declaration() -> None:
+    assert (TYPE.name, TYPE.version, TYPE.batch, TYPE.role, TYPE.draws) == ("everything", 3, True, "output", True)
+    assert TYPE.inputs == (Port("image", "image"), Port("mask", "image", optional=True))
+    assert TYPE.outputs == (Port("left", "image"), Port("right", "image"))
+    assert TYPE.doc == "Everything at once."
+    assert TYPE.param("seed") is None, "the seed is no parameter"
+
+
+def test_parameters_carry_bounds_choices_and_where_a_value_comes_from() -> None:
+    params = {param.name: param for param in TYPE.params}
+    assert params["model"] == Param("model", "model", model_kind="lora", doc="The model.")
+    assert params["picture"] == Param("picture", "image")
+    assert params["amount"] == Param("amount", "number", 0.5, ge=0, le=1, doc="How much.")
+    assert params["kind"] == Param("kind", "string", "soft", choices=("soft", "hard"), doc="Which.")
+    assert (params["width"].from_model, params["device"].settled_by) == ("width", "device")
+    assert [name for name, param in params.items() if param.required] == ["model", "picture", "text"]
+    assert [params[name].bounds for name in ("amount", "steps", "limit", "loud")] == [
+        "0 to 1",
+        "at least 1",
+        "at most 9",
+        "",
+    ]
+
+
+def test_without_a_seed_a_node_does_not_draw() -> None:
+    def plain(ctx: Context, image: Image) -> Image:
+        return image
+
+    found = node_type("plain", version=1)(plain)
+    assert (found.draws, found.params, found.doc, found.outputs) == (False, (), "", (Port("image", "image"),))
+
+
+def _text_input(ctx: Context, text: str) -> Image:
+    raise AssertionError
+
+
+def _list_param(ctx: Context, *, sizes: list[int]) -> Image:
+    raise AssertionError
+
+
+def _text_output(ctx: Context, image: Image) -> str:
+    raise AssertionError
+
+
+def _optional_param(ctx: Context, *, amount: float | None = None) -> Image:
+    raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_text_input, "text: an edge carries an Image"),
+        (_list_param, "sizes: .* cannot be a parameter"),
+        (_text_output, "image: an edge carries an Image"),
+        (_optional_param, "amount: .* cannot be a parameter"),
+    ],
+)
+def test_a_signature_that_cannot_be_a_declaration_is_a_type_error(function: Callable[..., Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        node_type("wrong", version=1)(function)
+
+
+BOUNDS = st.floats(-1e6, 1e6)
+
+
+@given(BOUNDS, BOUNDS, st.floats() | st.integers(-(10**9), 10**9))
+def test_a_number_is_taken_exactly_when_it_is_in_range(one: float, other: float, value: float) -> None:
+    low, high = min(one, other), max(one, other)
+    param = Param("x", "number", ge=low, le=high)
+    if math.isfinite(value) and low <= value <= high:
+        taken = param.check(value)
+        assert type(taken) is float
+        assert taken == value
+        assert math.copysign(1, taken) == 1 or taken < 0, "no -0.0: a record could not tell it from 0.0"
+    else:
+        with pytest.raises(ValueError, match="out of range|not a number one can use"):
+            param.check(value)
+
+
+@given(st.integers(), st.integers(-5, 5), st.integers(6, 9))
+def test_an_integer_is_taken_exactly_when_it_is_in_range(value: int, low: int, high: int) -> None:
+    param = Param("x", "integer", ge=low, le=high)
+    if low <= value <= high:
+        assert param.check(value) == value
+    else:
+        with pytest.raises(ValueError, match="out of range"):
+            param.check(value)
+
+
+@given(st.text(st.characters()))
+def test_text_is_taken_as_it_is_or_refused_for_half_a_character(value: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        with pytest.raises(ValueError, match="half a character"):
+            Param("x", "string").check(value)
+    else:
+        assert Param("x", "string").check(value) == value
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "message"),
+    [
+        (Param("x", "boolean"), 1, "needs true or false, not 1"),
+        (Param("x", "integer"), True, "needs a whole number, not True"),
+        (Param("x", "integer"), 1.0, "needs a whole number, not 1.0"),
+        (Param("x", "number"), True, "needs a number, not True"),
+        (Param("x", "number"), "1", "needs a number, not '1'"),
+        (Param("x", "string"), 7, "needs text, not 7"),
+        (Param("x", "model"), None, "needs text, not None"),
+        (Param("x", "image"), ["a"], "needs text"),
+        (Param("x", "string"), "a" * (MAX_TEXT + 1), "the limit is"),
+        (Param("x", "string", choices=("a", "b")), "c", "'c' is not one of: a, b"),
+        (Param("x", "string", choices=("a", "b")), ["a"] * 99, r"needs text, not \['a',.*\.\.\.$"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_plain_words(param: Param, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        param.check(value)
+
+
+def _versioned(name: str, version: int) -> NodeType:
+    def work(ctx: Context, image: Image) -> Image:
+        return image
+
+    return node_type(name, version=version)(work)
+
+
+def test_types_are_found_by_name_newest_and_exactly() -> None:
+    types = NodeTypes([_versioned("b", 2), _versioned("b", 10), _versioned("b", 9), _versioned("a", 1)])
+    assert list(types) == ["a", "b"]
+    assert len(types) == 2
+    assert types["b"].version == 10
+    found = types.exact("b", 2)
+    assert found is not None
+    assert found.version == 2
+    assert types.exact("b", 3) is None
+    assert "c" not in types
+
+
+def test_two_declarations_of_one_type_are_refused() -> None:
+    with pytest.raises(ValueError, match="b@2 is declared twice"):
+        NodeTypes([_versioned("b", 2), _versioned("b", 2)])
