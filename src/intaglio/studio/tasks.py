@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from intaglio.core.errors import AnnotationMissing, Conflict, NotFound, StorageFailed
+from intaglio.core.errors import AnnotationMissing, Conflict, Damaged, NotFound, StorageFailed
 from intaglio.core.plan import Plan
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
@@ -105,13 +105,21 @@ class Tasks:
         return self._alive(self._parts.tasks.get(reference if reference in found else found[0]))
 
     def show(self, reference: str) -> TaskView:
-        """A task with its plan, the records of its steps in the order of the plan, and its log."""
+        """A task with its plan, the records of its steps in the order of the plan, and its log.
+
+        Raises NotFound, Conflict, Damaged.
+        """
         task = self.get(reference)
         tasks = self._parts.tasks
         plan = self._parts.documents.get(Plan, task.plan)
         place = {step.id: index for index, step in enumerate(plan.steps)}
         steps = sorted(tasks.steps(task.id), key=lambda record: (place[record.step], record.attempt))
-        return TaskView(task, plan, steps, tasks.events(task.id))
+        events = tasks.events(task.id)
+        lost = sorted(place.keys() - {record.step for record in steps}) if task.status == "done" else []
+        if lost or [event.number for event in events] != [*range(1, len(events) + 1)]:
+            what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
+            raise Damaged(f"task {task.id} lost {what}")
+        return TaskView(task, plan, steps, events)
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
