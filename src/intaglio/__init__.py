@@ -1,8 +1,8 @@
 """Intaglio: run generative workflows, keep everything that made each picture, bring any of them back.
 
-    import intaglio
-    with intaglio.open("studio") as studio:
-        task = studio.tasks.run("sunset.yaml", annotation="first light")
+import intaglio
+with intaglio.open("studio") as studio:
+    task = studio.tasks.run("sunset.yaml", annotation="first light")
 """
 
 from __future__ import annotations

@@ -63,7 +63,9 @@ class DiffusersBackend:
             model = request.model
             key = Key(model.digest, str(model.config or ""), request.dtype, request.device)
             try:
-                base = self._warm.get(key, lambda: load(model, dtype, request.device, logged), _bytes_on_disk(model))
+                base = self._warm.get(
+                    key, lambda: load(model, dtype, request.device, logged), lambda: _bytes_on_disk(model)
+                )
                 return _paint(torch, base, request, hooks)
             except IntaglioError:
                 raise

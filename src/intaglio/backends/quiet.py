@@ -58,11 +58,17 @@ def quiet() -> Iterator[list[str]]:
 def _collected(logger: logging.Logger, kept: list[str]) -> Iterator[None]:
     level, handlers, propagate = logger.level, logger.handlers, logger.propagate
     logger.handlers, logger.propagate = [_Collector(kept)], False
-    logger.setLevel(logging.WARNING)
+    _set_level(logger, logging.WARNING)
     try:
         yield
     finally:
         logger.handlers, logger.propagate = handlers, propagate
+        _set_level(logger, level)
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    # Setting it empties a cache of every logger there is, hundreds with these libraries.
+    if logger.level != level:
         logger.setLevel(level)
 
 

@@ -36,12 +36,12 @@ class WarmModels:
     def __contains__(self, key: Key) -> bool:
         return key in self._entries
 
-    def get(self, key: Key, load: Callable[[], Any], expected: int) -> Any:
-        """The model under `key`, loaded by `load` when it is not here; `expected` is its size in bytes, guessed."""
+    def get(self, key: Key, load: Callable[[], Any], expected: Callable[[], int]) -> Any:
+        """The model under `key`, loaded by `load` when it is not here; `expected` guesses its bytes."""
         if key in self._entries:
             self._entries.move_to_end(key)
             return self._entries[key].model
-        self._make_room(key.device, expected)
+        self._make_room(key.device, expected())
         model = load()
         size = parameter_bytes(model)
         self._make_room(key.device, size)

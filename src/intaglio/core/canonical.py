@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from intaglio.core.errors import InvalidRecord
@@ -16,21 +16,51 @@ from intaglio.core.errors import InvalidRecord
 PREFIX = "blake3:"
 HEX_LENGTH = 64
 LARGEST_EXACT = 2**53 - 1
-_LONG_NUMBER = re.compile(rb"(?<![0-9.])[0-9]{16}")
+_WORDS: dict[object, str] = {None: "null", True: "true", False: "false"}
 
 
 def canonical(value: object) -> bytes:
     """`value` (dicts, lists or tuples, str, int, float, bool, None) as RFC 8785 bytes. Raises InvalidRecord."""
+    try:
+        return _written(value).encode()
+    except (ValueError, RecursionError) as error:
+        raise InvalidRecord(f"cannot be written exactly: {error}") from error
+
+
+def _written(value: object) -> str:
+    """What the rfc8785 library writes, in a fifth of the time; tests hold the two together."""
+    kind = type(value)
+    if kind is str:
+        return _quoted(value)  # type: ignore[arg-type]  # it is one, says the line above
+    if value is None or kind is bool:
+        return _WORDS[value]
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{_quoted(name)}:{_written(value[name])}" for name in _sorted(value)]) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([_written(item) for item in value]) + "]"
+    if kind is int and -LARGEST_EXACT <= value <= LARGEST_EXACT:  # type: ignore[operator]
+        return str(value)
+    return _number(value)
+
+
+def _sorted(value: dict[str, object]) -> list[str]:
+    """The keys by their UTF-16 units, which is their own order as long as all are ASCII."""
+    try:
+        ascii_only = "".join(value).isascii()
+    except TypeError as error:
+        raise ValueError("a key that is not text") from error
+    return sorted(value) if ascii_only else sorted(value, key=lambda name: name.encode("utf-16-be"))
+
+
+def _number(value: object) -> str:
+    """A number as JavaScript writes it, which is rfc8785's business, like refusing what is no JSON value."""
     import rfc8785
 
-    try:
-        data = rfc8785.dumps(value)  # type: ignore[arg-type]  # its own value type is narrower than it accepts
-        if _LONG_NUMBER.search(data):
-            # 1e20 is written 100000000000000000000: an integer that nobody could read back and write again.
-            json.loads(data, parse_int=_no_long_integer)
-    except (rfc8785.CanonicalizationError, ValueError, RecursionError) as error:
-        raise InvalidRecord(f"cannot be written exactly: {error}") from error
-    return data
+    text = rfc8785.dumps(value).decode()  # type: ignore[arg-type]  # anything else is what it refuses
+    if text.lstrip("-").isdecimal() and abs(int(text)) > LARGEST_EXACT:
+        # 1e20 is written 100000000000000000000: an integer that nobody could read back and write again.
+        raise ValueError(f"{text[:40]} is beyond 2^53")
+    return text
 
 
 def digest_bytes(data: bytes | bytearray | memoryview) -> str:
@@ -76,11 +106,4 @@ def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise ValueError(f"{text[:40]} is too large")
-    return number
-
-
-def _no_long_integer(text: str) -> int:
-    number = int(text)
-    if abs(number) > LARGEST_EXACT:
-        raise ValueError(f"{text[:40]} is beyond 2^53")
     return number

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from intaglio.core.canonical import canonical, digest_bytes, parse_json
 from intaglio.core.errors import InvalidRecord
+from intaglio.core.reading import Refused, reader
 from intaglio.core.record import plain
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 T = TypeVar("T")
 
@@ -36,37 +34,24 @@ def decode(cls: type[T], data: bytes | str) -> T:
 
 def from_plain(cls: type[T], value: object) -> T:
     """Build a record of type `cls` from plain JSON values, checked like bytes are."""
-    from pydantic import ValidationError
-
     try:
-        # Through JSON, so that strict checking takes a list for a tuple, as it must.
-        return cast(T, _adapter(cls).validate_json(canonical(value)))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "record"
+        return cast(T, reader(cast(Any, cls))(value))
+    except Refused as error:
+        field = ".".join(error.path) or "record"
         name = getattr(cls, "kind", cls.__name__.lower())
-        raise InvalidRecord(f"{name} record, {field}: {first['msg'].lower()}") from error
+        raise InvalidRecord(f"{name} record, {field}: {error}") from error
+    except RecursionError as error:
+        raise InvalidRecord("record is nested too deeply") from error
 
 
 def json_schema(cls: type[Any]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a record type."""
+    from pydantic import TypeAdapter
     from pydantic.json_schema import GenerateJsonSchema
 
     class Schema(GenerateJsonSchema):
         def encode_default(self, dft: Any) -> Any:
             return plain(dft)
 
-    schema = _adapter(cls).json_schema(mode="validation", schema_generator=Schema)
+    schema = TypeAdapter(cls).json_schema(mode="validation", schema_generator=Schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-_adapters: dict[type[Any], TypeAdapter[Any]] = {}
-
-
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    """The reader of a record type; made once, because making one takes milliseconds."""
-    if cls not in _adapters:
-        from pydantic import TypeAdapter
-
-        _adapters[cls] = TypeAdapter(cls)
-    return _adapters[cls]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 # Any JSON value. Canonical JSON refuses what is not one, so nothing else gets into a record.
 Json = Any
@@ -18,7 +21,7 @@ class FrozenDict(dict[str, Any]):
     def _refuse(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("records are never changed; make a new one")
 
-    __setitem__ = __delitem__ = _refuse
+    __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]  # a dict has none, because it can change; this cannot
@@ -45,13 +48,20 @@ def frozen(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """A record, or what is inside one, as plain JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(getattr(value, name)) for name in _field_names(type(value))}
     return value
+
+
+@cache
+def _field_names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -62,12 +72,12 @@ def record(cls: type[T]) -> type[T]:
     """
 
     def freeze(self: Any) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, (dict, list, tuple)):
-                object.__setattr__(self, field.name, frozen(value))
+        for name in _field_names(self.__class__):
+            value = getattr(self, name)
+            if isinstance(value, (dict, list, tuple)) and not isinstance(value, FrozenDict):
+                object.__setattr__(self, name, frozen(value))
 
-    # `codec` reads records with pydantic, which drops unknown fields unless it is told not to.
+    # `codec` makes JSON Schemas of records with pydantic; it allows unknown fields unless it is told not to.
     cls.__pydantic_config__ = {"extra": "forbid", "strict": True}  # type: ignore[attr-defined]
     cls.__post_init__ = freeze  # type: ignore[attr-defined]
     return dataclasses.dataclass(frozen=True, kw_only=True)(cls)

@@ -50,4 +50,4 @@ class Version:
 def slug(text: str) -> str:
     """A label as it appears in names: lower case, words joined by "-", letters of any script kept."""
     folded = unicodedata.normalize("NFKC", text).lower()
-    return re.sub(r"[^\w]+", "-", folded).replace("_", "-").strip("-")[:MAX_SLUG].strip("-")
+    return re.sub(r"[\W_]+", "-", folded).strip("-")[:MAX_SLUG].strip("-")

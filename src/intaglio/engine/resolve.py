@@ -52,6 +52,16 @@ class _Checked:
     given: Mapping[str, Json]
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """A node whose models and files were found and whose parameters are all there: only its seed is still open."""
+
+    node: _Checked
+    models: Mapping[str, ModelVersion]
+    assets: Mapping[str, AssetRef]
+    params: Mapping[str, Json]
+
+
 def resolve(workflow: Workflow, reference: WorkflowRef, resources: Resources) -> Plan:
     """The plan of a workflow. Raises InvalidWorkflow, UnpinnedSeed, UnpinnedModel, NotFound, ModelUnavailable."""
     checked = _check(workflow, resources)
@@ -59,9 +69,8 @@ def resolve(workflow: Workflow, reference: WorkflowRef, resources: Resources) ->
     widths = _widths(order, checked)
     if workflow.mode == "production":
         _check_production(workflow, checked, resources)
-    steps: list[Step] = []
-    for node_id in order:
-        steps.extend(_steps(workflow, checked[node_id], widths, resources))
+    settled = [_settled(workflow, checked[node_id], resources) for node_id in order]
+    steps = [step for item in settled for step in _steps(workflow, item, widths, resources)]
     return Plan(
         workflow=reference,
         mode=workflow.mode,
@@ -271,7 +280,7 @@ def _check_production(workflow: Workflow, checked: Mapping[str, _Checked], resou
 # -- steps ------------------------------------------------------------------------------------------------------------
 
 
-def _steps(workflow: Workflow, item: _Checked, widths: Mapping[str, int], resources: Resources) -> Iterable[Step]:
+def _settled(workflow: Workflow, item: _Checked, resources: Resources) -> _Settled:
     models = {
         param.name: resources.find_model(_model_reference(workflow, item, param.name), param.model_kind)
         for param in item.type.params
@@ -287,6 +296,11 @@ def _steps(workflow: Workflow, item: _Checked, widths: Mapping[str, int], resour
         for param in item.type.params
         if param.type not in ("model", "image")
     }
+    return _Settled(item, models, assets, params)
+
+
+def _steps(workflow: Workflow, settled: _Settled, widths: Mapping[str, int], resources: Resources) -> Iterable[Step]:
+    item = settled.node
     seed = _seed(workflow, item, resources)
     width = widths[item.id]
     for index in range(width):
@@ -296,14 +310,14 @@ def _steps(workflow: Workflow, item: _Checked, widths: Mapping[str, int], resour
             index=index,
             type=item.type.name,
             type_version=item.type.version,
-            params=params,
+            params=settled.params,
             inputs={
                 name: Source(step=_step_id(origin, index, widths[origin]), output=output)
                 for name, (origin, output) in item.sources.items()
             },
             seed=_seed_of_picture(seed, index),
-            models={name: model.ref for name, model in models.items()},
-            assets=assets,
+            models={name: model.ref for name, model in settled.models.items()},
+            assets=settled.assets,
         )
 
 

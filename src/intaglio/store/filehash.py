@@ -168,15 +168,17 @@ def _members(root: Path) -> dict[str, StatSignature]:
         raise InvalidModel(f"{root} is not a folder") if root.exists() else NotFound("folder", str(root))
     found = {}
     with plain_errors("reading", root):
+        # Strings rather than Paths: a model is looked at several times in a run, and this is most of a look.
         for folder, folders, names in os.walk(root, onerror=_refuse):
             folders[:] = [name for name in folders if name not in LEFT_OUT]
-            here = Path(folder)
             for name in folders:
-                if (here / name).is_symlink():
-                    raise InvalidModel(f"{here / name} is a link to a folder; its files would not be part of the model")
+                if os.path.islink(place := os.path.join(folder, name)):
+                    raise InvalidModel(f"{place} is a link to a folder; its files would not be part of the model")
+            inside = Path(folder).relative_to(root).parts
             for name in names:
                 if name not in LEFT_OUT:
-                    found[_relative(root, here / name)] = _signature(here / name)
+                    place = os.path.join(folder, name)
+                    found[_unicode("/".join((*inside, name)), place)] = _signature(place)
     return dict(sorted(found.items()))
 
 
@@ -186,16 +188,15 @@ def _refuse(error: OSError) -> None:
     raise error
 
 
-def _relative(root: Path, path: Path) -> str:
-    relative = path.relative_to(root).as_posix()
+def _unicode(relative: str, place: str) -> str:
     try:
         relative.encode()
     except UnicodeEncodeError as error:
-        raise InvalidModel(f"{os.fsencode(path)!r} has a name that is not Unicode") from error
+        raise InvalidModel(f"{os.fsencode(place)!r} has a name that is not Unicode") from error
     return relative
 
 
-def _signature(path: Path) -> StatSignature:
+def _signature(path: str) -> StatSignature:
     try:
         found = os.stat(path)
     except FileNotFoundError as error:

@@ -56,18 +56,12 @@ class Models:
         pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
         Conflict (the version label is taken by other content).
         """
-        from intaglio.backends import hub
         from intaglio.backends.inspect import inspect_config, inspect_model
 
         _check_name(name, "name")
         if version:
             _check_name(version, "version")
-        if str(path).startswith(hub.PREFIX):
-            place, source = self._fetched(str(path)), source or str(path)
-        else:
-            place = expanded(path).absolute()
-        if not place.exists():
-            raise NotFound("model file", str(path))
+        place, origin = self._place(path)
         if allow_pickle:
             self._check_allowed(place, allow_pickle)
         facts = inspect_model(place, allow_pickle=bool(allow_pickle))
@@ -90,12 +84,22 @@ class Models:
             defaults=defaults,
             metadata=facts.metadata,
             config=configured,
-            source=source,
+            source=source or origin,
             added=clock.now(),
             pickle_allowed=bool(allow_pickle),
         )
         self._parts.models.add(model, place)
         return self.find(f"{name}:{model.version}")
+
+    def _place(self, path: str | Path) -> tuple[Path, str]:
+        """Where a model's file is, and the address it was downloaded from, "" for none. Raises NotFound."""
+        from intaglio.backends import hub
+
+        fetched = str(path).startswith(hub.PREFIX)
+        place = self._fetched(str(path)) if fetched else expanded(path).absolute()
+        if not place.exists():
+            raise NotFound("model file", str(path))
+        return place, str(path) if fetched else ""
 
     def list(self) -> list[tuple[ModelVersion, Path]]:
         """All model versions and where their files are, newest first."""

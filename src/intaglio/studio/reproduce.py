@@ -134,7 +134,6 @@ def _compare(
 
 def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> OutputFidelity:
     from intaglio.imaging.metrics import compare, difference_picture
-    from intaglio.imaging.png import encode
 
     old, note = _stored_image(parts, before)
     new, _ = _stored_image(parts, after)
@@ -150,19 +149,6 @@ def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> Outp
             note=note or f"{before.width}x{before.height} became {after.width}x{after.height}",
         )
     difference = compare(old, new)
-    picture = difference_picture(old, new)
-    data = encode(picture)
-    digest = parts.blobs.put(data)
-    parts.assets.add(
-        Asset(
-            digest=digest,
-            size=len(data),
-            media_type="image/png",
-            width=picture.width,
-            height=picture.height,
-            pixels=picture.digest,
-        )
-    )
     verdict: Verdict = "similar" if difference.ssim >= SIMILAR_SSIM else "different"
     return OutputFidelity(
         node=output.node,
@@ -177,8 +163,27 @@ def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> Outp
         changed_share=difference.changed_share,
         psnr=difference.psnr,
         ssim=difference.ssim,
-        difference=digest,
+        difference=_kept(parts, difference_picture(old, new)),
     )
+
+
+def _kept(parts: Parts, picture: Image) -> str:
+    """Keep a picture as an asset and return its digest."""
+    from intaglio.imaging.png import encode
+
+    data = encode(picture)
+    digest = parts.blobs.put(data)
+    parts.assets.add(
+        Asset(
+            digest=digest,
+            size=len(data),
+            media_type="image/png",
+            width=picture.width,
+            height=picture.height,
+            pixels=picture.digest,
+        )
+    )
+    return digest
 
 
 def _stored_image(parts: Parts, asset: Asset) -> tuple[Image | None, str]:

@@ -39,9 +39,7 @@ MODEL = ModelVersion(
     config=name_of("c"),
     added=TIME,
 )
-PICTURE = Asset(
-    digest=name_of("d"), size=70, media_type="image/png", width=2, height=1, pixels=name_of("e")
-)
+PICTURE = Asset(digest=name_of("d"), size=70, media_type="image/png", width=2, height=1, pixels=name_of("e"))
 SEED = ExecutedSeed(value="18446744073709551615", origin="fixed")
 
 
@@ -58,7 +56,7 @@ def plan_of(*steps: Step, **more: Any) -> Plan:
 
 def environment(**more: Any) -> Environment:
     """Surroundings, with what is given changed."""
-    facts = {
+    facts: dict[str, Any] = {
         "intaglio": "0.1.0",
         "python": "3.11.9",
         "os": "Linux",

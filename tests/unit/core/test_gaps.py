@@ -81,7 +81,7 @@ def test_a_model_that_is_not_what_ran_is_one_gap_whoever_uses_it(state: ModelSta
     assert found(gaps) == [(f"model.{state}", "scenes")]
     assert "used by a, b" in gaps[0].message
     assert found(model_gaps(plan, models, {REF.digest: ("ok", "")})) == [("model.missing", "config")]
-    assert found(model_gaps(plan, models, dict.fromkeys(models, ("ok", "")))) == []  # type: ignore[arg-type]
+    assert found(model_gaps(plan, models, dict.fromkeys(models, ("ok", "")))) == []
 
 
 ASSET_STATES: list[AssetState] = ["ok", "missing", "damaged"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from intaglio.core.codec import decode, encode
 from intaglio.core.record import EMPTY, FrozenDict, frozen, plain
 
 from .samples import MODEL, RECORDS
@@ -62,6 +63,7 @@ def test_nothing_inside_a_record_can_be_changed(kind: str) -> None:
             look(inner)
 
     look(RECORDS[kind])
+    look(decode(type(RECORDS[kind]), encode(RECORDS[kind])))
 
 
 def test_a_record_keeps_what_it_was_given_whatever_happens_to_that_later() -> None:

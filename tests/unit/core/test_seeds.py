@@ -11,7 +11,7 @@ from intaglio.core.seeds import LARGEST, derive, draw_by_date, draw_random, draw
 
 REFUSED = [
     -1, 2**64, 10**400, 1.5, 1.0, float("nan"), True, False, "abc", "-1", "1.5", "1e3", " 7", "7 ", "+7", "0x7", "१२",
-    "７", "²", str(2**64), "0" * 21, [], {}, b"7", "\ud800",
+    "\uff17", "²", str(2**64), "0" * 21, [], {}, b"7", "\ud800",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from .samples import VERSION
     [
         ("Warmer Palette", "warmer-palette"),
         ("  --a__b//c!  ", "a-b-c"),
-        ("Größe Ｘ １", "größe-x-1"),
+        ("Größe \uff38 \uff11", "größe-x-1"),
         ("夕焼け 空", "夕焼け-空"),
         ("../../etc/passwd", "etc-passwd"),
         ("a" * 59 + " bcd", "a" * 59),
@@ -29,7 +29,7 @@ def test_a_label_in_names(text: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_a_slug_is_short_and_safe_and_its_own_slug(text: str) -> None:
+def test_a_slug_is_short_and_safe(text: str) -> None:
     found = slug(text)
     assert len(found) <= MAX_SLUG
     assert not set(found) & set("/\\. \n\x00_")

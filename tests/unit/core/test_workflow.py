@@ -105,7 +105,7 @@ def test_a_refusal_names_node_and_field(case: str) -> None:
 
 @pytest.mark.parametrize("node_id", ["", "1a", "a b", "a.b", "a[0]", "ä", "a" * 65, "a\n", "-a", 7])
 def test_a_node_id_that_could_be_misread_is_refused(node_id: object) -> None:
-    with pytest.raises(InvalidWorkflow, match="is not a node id|is not text"):
+    with pytest.raises(InvalidWorkflow, match=r"is not a node id|is not text"):
         parse_workflow(document(nodes={node_id: {"type": "x"}}))
 
 

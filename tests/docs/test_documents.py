@@ -1,0 +1,75 @@
+"""What the documents say is run: every command of the README with its output, every block of Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What differs from run to run: digests, task ids, executed seeds, times, sizes on disk.
+VARYING = (
+    (r"blake3:[0-9a-f]{64}", "<digest>"),
+    (r"blake3:[0-9a-f]{12}", "<short>"),
+    (r"\d{8}-\d{6}-[0-9a-f]{8}", "<task>"),
+    (r"seed \d+ \(drawn\) *", "seed <drawn> "),
+    (r"\d+\.\d\d s", "<time>"),
+    (r"\d+(\.\d)? (B|KiB|MiB)\b", "<size>"),
+    (r"(/\S+)?/\.intaglio", "<library>"),
+)
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def masked(text: str) -> list[str]:
+    """Lines with what varies replaced, without trailing blanks."""
+    for pattern, name in VARYING:
+        text = re.sub(pattern, name, text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder that looks like a checkout, where a reader may try things."""
+    for name in ("examples", "models"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def test_every_command_of_the_tour_prints_what_the_readme_shows(checkout: Path) -> None:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
+    environment.pop("INTAGLIO_LIBRARY", None)
+    session = "".join(blocks(ROOT / "README.md", "console"))
+    shown = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", session, re.MULTILINE)
+    assert len(shown) >= 6
+    for command, output in shown:
+        done = subprocess.run(
+            shlex.split(command), cwd=checkout, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert masked(done.stdout) == masked(output), command
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_block_of_python_runs(path: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(checkout)
+    for number, block in enumerate(blocks(path, "python")):
+        script = checkout / f"block{number}.py"
+        script.write_text(block)
+        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in (*DOCUMENTS, ROOT / "ARCHITECTURE.md"):
+        for target in re.findall(r"\]\(([^)#]+?)\)", path.read_text()):
+            assert "://" in target or (path.parent / target).exists(), f"{path.name}: {target}"
