@@ -11,9 +11,11 @@ from acceptance.conftest import SCENES
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 
 
-def copied(folder: Path) -> Path:
-    """The bundled model, in another place."""
+def copied(folder: Path, note: str = "mine") -> Path:
+    """The bundled model in another place; with a note in it, it is content of its own that no other copy stands for."""
     shutil.copytree(SCENES, folder)
+    if note:
+        (folder / "note.txt").write_text(note)
     return folder
 
 

@@ -16,7 +16,7 @@ from intaglio.studio.open import Studio
 
 def test_MODEL_1_a_model_is_its_content(studio: Studio, tmp_path: Path) -> None:
     original = studio.models.find("scenes")
-    copy = studio.models.add(copied(tmp_path / "copy"), name="copy", version="first", source="hub:me/scenes@abc")
+    copy = studio.models.add(copied(tmp_path / "copy", note=""), name="copy", version="first", source="hub:me/scenes@abc")
     assert copy.digest == original.digest
     assert copy.files == original.files
     assert (copy.model_kind, copy.layout, copy.version, copy.source) == (
@@ -56,6 +56,18 @@ def test_MODEL_1_every_file_of_a_folder_counts(studio: Studio, tmp_path: Path) -
         assert studio.models.check(model.digest).state == "changed", path
         path.write_bytes(content)
     assert studio.models.check(model.digest).state == "ok"
+
+
+def test_MODEL_1_any_copy_of_the_content_will_do(studio: Studio, chain: Path, tmp_path: Path) -> None:
+    first = studio.models.add(copied(tmp_path / "one"), name="one")
+    studio.models.add(copied(tmp_path / "two"), name="two")
+    task = studio.tasks.run(chain, set=["base.model=two", "refine.model=one"], annotation="two copies")
+    flipped(tmp_path / "one")
+    assert studio.models.verify("one").state == "changed"
+    assert studio.models.check(first.digest).state == "ok", "the other copy is the same content"
+    assert studio.versions.reproduce(task.version).fidelity.verdict == "identical bytes"
+    flipped(tmp_path / "two")
+    assert studio.versions.grade(task.version).grade == "partial"
 
 
 def test_MODEL_5_latest_resolves_to_an_exact_version_and_that_is_recorded(studio: Studio, tmp_path: Path) -> None:
@@ -180,6 +192,7 @@ def test_MODEL_5_the_hub_is_asked_for_exact_revisions_only(studio: Studio, tmp_p
     revision = "0123456789abcdef0123456789abcdef01234567"
     folder = copied(tmp_path / "published")
     (folder / "unet" / "extra.bin").write_bytes(b"\x80\x04not wanted")
+    (folder / "note.txt").unlink()
     with serving(folder, "ada/scenes", revision) as (address, asked):
         for vague in ("hub:ada/scenes", "hub:ada/scenes@main", f"hub:ada/scenes@{revision[:12]}", "hub:x@" + revision):
             refused = command("models", "add", vague, "--name", "fetched", HF_ENDPOINT=address)

@@ -48,7 +48,7 @@ def test_SNAP_1_enough_for_somebody_who_never_saw_the_original(studio: Studio, c
     }
     (tmp_path / "again.json").write_text(json.dumps(pinned))
     with init(tmp_path / "elsewhere", Settings(author="Bob")) as other:
-        other.models.add(copied(tmp_path / "copy"), name="another-name")
+        other.models.add(copied(tmp_path / "copy", note=""), name="another-name")
         again = other.tasks.snapshot(other.tasks.run(tmp_path / "again.json").id)
     assert [o.asset for o in again.outputs] == [o.asset for o in snapshot.outputs]
 

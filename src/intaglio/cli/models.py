@@ -98,8 +98,8 @@ def show(app: App, model: str) -> None:
 def verify(app: App, model: str, paranoid: bool) -> None:
     """Check that a model's file is still the recorded content."""
     with app.open() as studio, counting("reading", size) as progress:
-        found = studio.models.find(model)
-        checked = studio.models.check(found.digest, full=paranoid, progress=progress)
+        checked = studio.models.verify(model, full=paranoid, progress=progress)
+    found = checked.model
     if checked.state != "ok":
         raise ModelUnavailable(f"model {found.name}:{found.version} is {checked.state}: {checked.found}")
     app.show(found, lambda: say(f"{found.name}:{found.version} is what was recorded: {found.digest}"))

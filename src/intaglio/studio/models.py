@@ -116,8 +116,28 @@ class Models:
         return model
 
     def check(self, digest: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
-        """Whether a model's file is still the recorded content; `full` reads every byte again."""
-        model, path = self._parts.models.by_digest(digest)
+        """Whether a model's file is still the recorded content; `full` reads every byte again.
+
+        Any place under which this content was added will do; the first one is reported when none has it any more.
+        """
+        first = self._check_at(*self._parts.models.by_digest(digest), full=full, progress=progress)
+        if first.state == "ok":
+            return first
+        for model, path in self._parts.models.list():
+            if model.digest == digest and path != first.path:
+                other = self._check_at(model, path, full=full, progress=progress)
+                if other.state == "ok":
+                    return other
+        return first
+
+    def verify(self, reference: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
+        """Whether the file under that very name is still the recorded content. Raises NotFound, Conflict."""
+        model = self._find(reference)
+        _, path = self._parts.models.get(model.name, model.version)
+        return self._check_at(model, path, full=full, progress=progress)
+
+    def _check_at(self, model: ModelVersion, path: Path, *, full: bool, progress: Progress | None) -> ModelCheck:
+        digest = model.digest
         if not path.exists():
             return ModelCheck(model, path, "missing", f"{path} is gone")
         try:
