@@ -208,3 +208,24 @@ def test_MODEL_5_the_hub_is_asked_for_exact_revisions_only(studio: Studio, tmp_p
     gone = command("models", "add", exact, "--name", "again", HF_ENDPOINT="http://127.0.0.1:9")
     assert gone.returncode in (0, 4), "already fetched, or said to be out of reach"
     assert "Traceback" not in gone.stderr
+
+
+def test_MODEL_1_a_file_that_changes_while_it_is_loaded_is_noticed(
+    studio: Studio, chain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from intaglio.backends import loading
+
+    folder = copied(tmp_path / "own")
+    studio.models.add(folder, name="own")
+    load = loading._from_folder
+
+    def meddled(*arguments: object) -> object:
+        pipeline = load(*arguments)  # type: ignore[arg-type]
+        flipped(folder)
+        return pipeline
+
+    monkeypatch.setattr(loading, "_from_folder", meddled)
+    with pytest.raises(ModelUnavailable, match="changed while it was in use"):
+        studio.tasks.run(chain, set=["base.model=own"])
+    assert studio.tasks.list()[0].status == "failed"
+    assert studio.tasks.show(studio.tasks.list()[0].id).steps == []

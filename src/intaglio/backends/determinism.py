@@ -74,16 +74,12 @@ def _deterministic(torch: Any) -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn_before = cudnn.deterministic, cudnn.benchmark
-    memory, filled = torch.utils.deterministic, torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
-    # Filling every new tensor before it is written costs 2 % of a small picture; pipelines read only what was written.
-    memory.fill_uninitialized_memory = False
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
     finally:
         cudnn.deterministic, cudnn.benchmark = cudnn_before
-        memory.fill_uninitialized_memory = filled
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 

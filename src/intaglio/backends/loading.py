@@ -40,6 +40,7 @@ def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
     if not model.path.exists():
         raise ModelUnavailable(f"model {model.name!r} is not at {model.path}")
     start = len(logged)
+    model.check()
     try:
         pipeline = _from_folder(model, dtype) if model.path.is_dir() else _from_file(model, dtype)
     except IntaglioError:
@@ -52,6 +53,7 @@ def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
             raise
         raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
     _check_filled(model, pipeline, logged[start:])
+    model.check()
     return pipeline.to(device)
 
 

@@ -11,10 +11,11 @@ from typing import Literal
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.codec import digest as digest_of
-from intaglio.core.context import Generation, Hooks
+from intaglio.core.context import Generation, Hooks, ModelFile
 from intaglio.core.environment import Environment
-from intaglio.core.errors import Cancelled, Damaged, IntaglioError, ModelUnavailable, NotFound
+from intaglio.core.errors import Cancelled, Damaged, IntaglioError, NotFound
 from intaglio.core.image import Image
+from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
 from intaglio.core.snapshot import StepResult
 from intaglio.core.task import Failure, NodeRecord, Task
@@ -89,7 +90,7 @@ class _Run:
         self.models = Models(parts)
         self.plan = parts.documents.get(Plan, task.plan)
         self.drawn = {step.node for step in self.plan.steps if step.seed and step.seed.origin == "drawn"}
-        self.digests = {model.digest: model.digests for step in self.plan.steps for model in step.models.values()}
+        self.files: dict[ModelRef, ModelFile] = {}
         self.environment = environment_of(parts, self.plan)
         self._polled = 0.0
 
@@ -106,7 +107,7 @@ class _Run:
             types=self.parts.types,
             environment=digest_of(self.environment),
             load=lambda digest: decode(self.parts.blobs.read(digest)),
-            find_model=lambda model: self.models.file(model, full=self.paranoid),
+            find_model=self.find_model,
             generate=self.generate,
             encode=encoded,
             keep=self.keep,
@@ -117,13 +118,14 @@ class _Run:
         )
 
     def generate(self, request: Generation, hooks: Hooks) -> Image:
-        """Make a picture, and make sure the model's file did not change under the backend's hands."""
-        image = self.parts.backend(self.plan.threads, self.plan.deterministic).generate(request, hooks)
-        for digest in self.digests[request.model.digest]:
-            checked = self.models.check(digest)
-            if checked.state != "ok":
-                raise ModelUnavailable(f"model {request.model.name} changed while it was in use: {checked.found}")
-        return image
+        """Make a picture with the settings of the plan."""
+        return self.parts.backend(self.plan.threads, self.plan.deterministic).generate(request, hooks)
+
+    def find_model(self, reference: ModelRef) -> ModelFile:
+        """The file of a model. Found once for a run; the backend checks its content whenever it loads it."""
+        if reference not in self.files:
+            self.files[reference] = self.models.file(reference, full=self.paranoid)
+        return self.files[reference]
 
     def check(self) -> None:
         """Raises Cancelled when the caller, or another process, asked to stop."""

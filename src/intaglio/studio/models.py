@@ -154,24 +154,32 @@ class Models:
 
     def file(self, reference: ModelRef, *, full: bool = False) -> ModelFile:
         """The file of an exact model, checked against its digest. Raises ModelUnavailable, NotFound."""
-        checked = self.check(reference.digest, full=full)
-        if checked.state != "ok":
-            raise ModelUnavailable(
-                f"model {reference.name} {reference.version} is {checked.state}: {checked.found}; "
-                f"recorded was {reference.digest}"
-            )
-        model = checked.model
-        config = None
-        if reference.config:
-            config = self.file(self._parts.models.by_digest(reference.config)[0].ref, full=full).path
+        found = [self._intact(reference, digest, full=full) for digest in reference.digests]
+        model = found[0].model
+
+        def check() -> None:
+            for one in found:
+                again = self._check_at(one.model, one.path, full=False, progress=None)
+                if again.state != "ok":
+                    raise ModelUnavailable(f"model {reference.name} changed while it was in use: {again.found}")
+
         return ModelFile(
             name=model.name,
             digest=model.digest,
             layout=model.layout,
-            path=checked.path,
-            config=config,
+            path=found[0].path,
+            config=found[1].path if reference.config else None,
             pickle_allowed=model.pickle_allowed,
+            check=check,
         )
+
+    def _intact(self, reference: ModelRef, digest: str, *, full: bool) -> ModelCheck:
+        checked = self.check(digest, full=full)
+        if checked.state != "ok":
+            raise ModelUnavailable(
+                f"model {reference.name} {reference.version} is {checked.state}: {checked.found}; recorded was {digest}"
+            )
+        return checked
 
     @staticmethod
     def is_exact(reference: str) -> bool:

@@ -17,10 +17,13 @@ from intaglio.studio.parts import Parts
 def resources(parts: Parts, base: Path, *, paranoid: bool = False) -> Resources:
     """Seeds, models, reference pictures and settled values of one library; relative paths start from `base`."""
     models, assets = Models(parts), Assets(parts)
+    checked: dict[str, ModelVersion] = {}
 
     def find_model(reference: str, kind: str) -> ModelVersion:
         model = models.find(reference, kind)
-        models.file(model.ref, full=paranoid)  # a model that is not there is refused before any work
+        if model.digest not in checked:
+            models.file(model.ref, full=paranoid)  # a model that is not there is refused before any work
+            checked[model.digest] = model
         return model
 
     def take_image(given: str) -> AssetRef:
