@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from intaglio.core.errors import Conflict
@@ -110,6 +111,16 @@ class Event:
     what: str
     step: str = ""
     facts: Mapping[str, Json] = EMPTY
+
+
+# What a log says of a step that ended; each is written together with the step's record.
+ENDED = ("done", "reused")
+
+
+def is_whole(log: Sequence[Event], steps: Iterable[str]) -> bool:
+    """Whether a task's log is all there: numbered without gaps, and every recorded step (of every attempt) in it."""
+    ended = Counter(event.step for event in log if event.what in ENDED)
+    return [event.number for event in log] == [*range(1, len(log) + 1)] and Counter(steps) <= ended
 
 
 def check_forward(task: str, old: Status, new: Status) -> None:

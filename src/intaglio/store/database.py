@@ -120,6 +120,8 @@ class Database:
             yield
         except DBAPIError as error:
             raise _translated(error, self.path) from error
+        except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message, and that is no text
+            raise Damaged(f"library database {self.path} is damaged: its schema is not text") from error
 
     def _bring_up_to_date(self) -> None:
         if self._revision() == schema.REVISION:
@@ -221,7 +223,7 @@ def _reading_address(path: Path) -> str:
                 f"{_READ_ONLY}, and its last changes are still in {log.name}", hint=_READ_ONLY_HINT
             ) from error
         return _address(path, "immutable=1")
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise Damaged(f"library database {path} is damaged: {error}") from error
     return address
 

@@ -115,6 +115,12 @@ def rename(source: Path, target: Path) -> None:
         os.rename(source, target)
 
 
+def touch(path: Path) -> None:
+    """Make the file `path`, empty, unless it is there."""
+    with _change("touch", "writing", path):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+
+
 def unlink(path: Path) -> None:
     """Remove the file `path`, if it is there."""
     with _change("unlink", "removing", path), suppress(FileNotFoundError):

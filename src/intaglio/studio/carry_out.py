@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from intaglio.core.canonical import digest_bytes
 from intaglio.core.codec import digest as digest_of
 from intaglio.core.context import Generation, Hooks, ModelFile
 from intaglio.core.environment import Environment
-from intaglio.core.errors import Cancelled, Damaged, IntaglioError, NotFound
+from intaglio.core.errors import Cancelled, Damaged, IntaglioError, NotFound, StorageFailed
 from intaglio.core.image import Image
 from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
@@ -23,6 +24,7 @@ from intaglio.core.workflow import Workflow
 from intaglio.engine.environment import capture
 from intaglio.engine.execute import Finished, Reused, Work, execute
 from intaglio.engine.freeze import freeze
+from intaglio.store import disk
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.models import Models
@@ -55,10 +57,16 @@ def cancel_path(parts: Parts, task_id: str) -> Path:
 def carry_out(
     parts: Parts, task_id: str, lock: TaskLock, *, reuse: Reuse, watch: Watch, paranoid: bool = False
 ) -> Task:
-    """Run the plan of a recorded task whose lock is held. Its record says how it ended, whatever happens here.
-
-    Raises what stopped it: Cancelled, NodeFailed, Unavailable, ...
+    """Run the plan of a recorded task whose lock is held, and let go of it. Its record says how it ended, whatever
+    happens here. Raises what stopped it: Cancelled, NodeFailed, Unavailable, ...
     """
+    with lock:
+        # Who asked an earlier attempt to stop, and killed it before it did, does not mean this one.
+        disk.unlink(cancel_path(parts, task_id))
+        return _attempt(parts, task_id, reuse, watch, paranoid)
+
+
+def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: bool) -> Task:
     task = parts.tasks.get(task_id)
     task = parts.tasks.advance(task_id, "running", started=clock.now(), attempt=task.attempt + 1, error=None)
     try:
@@ -74,8 +82,8 @@ def carry_out(
         parts.tasks.advance(task_id, "failed", finished=clock.now(), error=failure)
         raise
     finally:
-        cancel_path(parts, task_id).unlink(missing_ok=True)
-        lock.release()
+        with suppress(StorageFailed):  # the next attempt tries again
+            disk.unlink(cancel_path(parts, task_id))
 
 
 class _Run:

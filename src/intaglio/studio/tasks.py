@@ -10,9 +10,10 @@ from intaglio.core.errors import AnnotationMissing, Conflict, Damaged, NotFound,
 from intaglio.core.plan import Plan
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.task import Event, NodeRecord, Reason, Status, Task
+from intaglio.core.task import Event, NodeRecord, Reason, Status, Task, is_whole
 from intaglio.core.workflow import Workflow
 from intaglio.engine.resolve import resolve
+from intaglio.store import disk
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock_path
@@ -91,7 +92,7 @@ class Tasks:
         """Ask a running task to stop, from any process. Raises NotFound, Conflict (it has ended)."""
         task = self.get(reference)
         if task.status == "running":
-            cancel_path(self._parts, task.id).touch()
+            disk.touch(cancel_path(self._parts, task.id))
             return task
         return self._parts.tasks.advance(task.id, "cancelled", finished=clock.now())
 
@@ -116,7 +117,7 @@ class Tasks:
         steps = sorted(tasks.steps(task.id), key=lambda record: (place[record.step], record.attempt))
         events = tasks.events(task.id)
         lost = sorted(place.keys() - {record.step for record in steps}) if task.status == "done" else []
-        if lost or [event.number for event in events] != [*range(1, len(events) + 1)]:
+        if lost or not is_whole(events, (record.step for record in steps)):
             what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
             raise Damaged(f"task {task.id} lost {what}")
         return TaskView(task, plan, steps, events)

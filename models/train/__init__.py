@@ -1,0 +1,1 @@
+"""Training of "scenes", the small picture model that ships with Intaglio."""
