@@ -34,7 +34,7 @@ def masked(text: str) -> list[str]:
     """Lines with what varies replaced, without trailing blanks."""
     for pattern, name in VARYING:
         text = re.sub(pattern, name, text)
-    return [line.rstrip() for line in text.strip().splitlines()]
+    return [re.sub(" {2,}", "  ", line.rstrip()) for line in text.strip().splitlines()]
 
 
 @pytest.fixture
