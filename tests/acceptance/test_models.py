@@ -16,7 +16,9 @@ from intaglio.studio.open import Studio
 
 def test_MODEL_1_a_model_is_its_content(studio: Studio, tmp_path: Path) -> None:
     original = studio.models.find("scenes")
-    copy = studio.models.add(copied(tmp_path / "copy", note=""), name="copy", version="first", source="hub:me/scenes@abc")
+    copy = studio.models.add(
+        copied(tmp_path / "copy", note=""), name="copy", version="first", source="hub:me/scenes@abc"
+    )
     assert copy.digest == original.digest
     assert copy.files == original.files
     assert (copy.model_kind, copy.layout, copy.version, copy.source) == (
