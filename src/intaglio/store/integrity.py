@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, and_, func, select
 from sqlalchemy.schema import ForeignKeyConstraint
 
 from intaglio.core.errors import Damaged, InvalidRecord
-from intaglio.core.plan import WorkflowRef
-from intaglio.core.task import Event, is_whole
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
 from intaglio.store.rows import (
@@ -53,10 +50,7 @@ def check_rows(database: Database) -> Iterator[Problem]:
                 message = document_problem(row)
                 if message:
                     yield Problem(str(row.kind), str(row.digest), message)
-            seen = _Seen()
-            yield from _check_seals(connection, seen)
-            yield from _check_outputs(connection, seen)
-            yield from _check_tasks(connection, seen)
+            yield from _check_outputs(connection)
             for table in metadata.sorted_tables:
                 yield from _check_references(connection, table)
     except Damaged as error:  # so damaged that no more can be read
@@ -71,34 +65,10 @@ def _check_pages(connection: Connection) -> Iterator[Problem]:
             yield Problem("database", "pages", message)
 
 
-@dataclass
-class _Seen:
-    """What the sealed rows say that other rows must bear out: outputs of steps and of versions, the steps and the log
-    of each task, the workflows there are and those that tasks name."""
-
-    steps: set[tuple[object, ...]] = field(default_factory=set)
-    kept: set[tuple[object, ...]] = field(default_factory=set)
-    ended: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    logs: defaultdict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
-    workflows: set[tuple[str, int]] = field(default_factory=set)
-    named: dict[str, WorkflowRef] = field(default_factory=dict)
-
-    def take(self, records: RecordTable[Any], row: Row[Any], record: Any) -> None:
-        """Note what a record says."""
-        if records is NODE_RECORDS:
-            self.ended[record.task].append(record.step)
-            self.steps.update((record.task, record.step, record.attempt, *output) for output in record.outputs.items())
-        elif records is VERSIONS:
-            self.kept.update((row.digest, output.asset) for output in record.outputs)
-        elif records is EVENTS:
-            self.logs[record.task].append(record)
-        elif records is WORKFLOWS:
-            self.workflows.add((record.name, record.version))
-        elif records is TASKS:
-            self.named[record.id] = record.workflow
-
-
-def _check_seals(connection: Connection, seen: _Seen) -> Iterator[Problem]:
+def _check_outputs(connection: Connection) -> Iterator[Problem]:
+    """Every sealed row, and the two tables of outputs against the records they are taken from."""
+    steps: set[tuple[object, ...]] = set()
+    kept: set[tuple[object, ...]] = set()
     for records in _SEALED:
         for row in connection.execute(select(records.table)):
             try:
@@ -106,32 +76,19 @@ def _check_seals(connection: Connection, seen: _Seen) -> Iterator[Problem]:
             except (Damaged, InvalidRecord) as error:
                 yield Problem(records.kind, records.name(row), str(error))
                 continue
-            seen.take(records, row, record)
-
-
-def _check_outputs(connection: Connection, seen: _Seen) -> Iterator[Problem]:
-    """The two tables of outputs against the records they are taken from."""
+            if records is NODE_RECORDS:
+                steps.update((record.task, record.step, record.attempt, *output) for output in record.outputs.items())
+            elif records is VERSIONS:
+                kept.update((row.digest, output.asset) for output in record.outputs)
     for table, kind, named, expected in (
-        (step_outputs, "node-record", 2, seen.steps),
-        (version_outputs, "version", 1, seen.kept),
+        (step_outputs, "node-record", 2, steps),
+        (version_outputs, "version", 1, kept),
     ):
         there = {tuple(row) for row in connection.execute(select(table))}
         for output in sorted(there ^ expected, key=str):
             state = "is in no readable record" if output in there else "is missing from the table of outputs"
             words = [str(word) for word in output]
             yield Problem(kind, "/".join(words[:named]), f"output {' '.join(words[named:])} {state}")
-
-
-def _check_tasks(connection: Connection, seen: _Seen) -> Iterator[Problem]:
-    """Logs without a hole, and the workflows that tasks came from; no key of the database holds these together."""
-    for task in sorted(seen.logs.keys() | seen.ended.keys()):
-        log = sorted(seen.logs[task], key=lambda event: event.number)
-        if not is_whole(log, seen.ended[task]):
-            yield Problem("task", task, "a part of its log is missing")
-    there = set(connection.execute(select(documents.c.digest)).scalars())
-    for task, workflow in seen.named.items():
-        if (workflow.name, workflow.version) not in seen.workflows or workflow.digest not in there:
-            yield Problem("task", task, f"its workflow {workflow.name}@{workflow.version} is missing")
 
 
 def _check_references(connection: Connection, table: Table) -> Iterator[Problem]:

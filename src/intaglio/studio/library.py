@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from intaglio.core.errors import Damaged, NotFound
+from intaglio.core.plan import WorkflowRef
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.task import is_whole
+from intaglio.core.workflow import Workflow
 from intaglio.store.integrity import check_rows, count_rows
 from intaglio.studio.parts import Parts
 
@@ -57,6 +61,7 @@ class Library:
     def check(self, *, progress: Callable[[int, int], None] | None = None) -> Checked:
         """Read and verify every record and every blob, and that every blob a record names is there."""
         problems = [Problem(row.kind, row.id, row.message) for row in check_rows(self._parts.database)]
+        problems += self._broken_tasks()
         wanted = self._wanted()
         present = {digest: size for digest, size, _ in self._parts.blobs.iter_digests()}
         everything = sorted(wanted | present.keys())
@@ -94,6 +99,29 @@ class Library:
             return self._parts.assets.digests()
         except Damaged:
             return set()
+
+    def _broken_tasks(self) -> Iterator[Problem]:
+        """Tasks that lost a part of their log, or the workflow they came from; a damaged row is named already."""
+        tasks, before = self._parts.tasks, None
+        with suppress(Damaged):
+            while page := tasks.list(limit=200, before=before):
+                for task in page:
+                    # The steps first: one that ends in between is then in the log too.
+                    steps = [record.step for record in tasks.steps(task.id)]
+                    if not is_whole(tasks.events(task.id), steps):
+                        yield Problem("task", task.id, "a part of its log is missing")
+                    if not self._has_workflow(task.workflow):
+                        name = f"{task.workflow.name}@{task.workflow.version}"
+                        yield Problem("task", task.id, f"its workflow {name} is missing")
+                before = page[-1].id
+
+    def _has_workflow(self, named: WorkflowRef) -> bool:
+        try:
+            self._parts.workflows.get(named.name, named.version)
+            self._parts.documents.get(Workflow, named.digest)  # with the changes made for this run
+        except NotFound:
+            return False
+        return True
 
     def _versions_naming(self, digests: set[str]) -> dict[str, tuple[str, ...]]:
         """The versions whose snapshot names each of these assets, as outputs, references or in between."""
