@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from intaglio.backends.inspect import inspect_config, inspect_model, pipeline_class
 from intaglio.backends.quiet import library
@@ -152,8 +153,22 @@ def _check_filled(model: ModelFile, pipeline: Any, logged: list[str]) -> None:
         raise InvalidModel(f"model {model.name!r} does not hold all weights of its pipeline: {reason}")
 
 
+# Pipelines by the warm model whose parts they share; they go when it goes.
+_tasks: WeakKeyDictionary[Any, dict[bool, Any]] = WeakKeyDictionary()
+
+
 def task_pipeline(base: Any, *, from_image: bool) -> Any:
-    """A pipeline for one generation that shares `base`'s parts. Raises Invalid when it cannot start from a picture."""
+    """A pipeline that shares `base`'s parts, from words or from a picture; it is kept as long as `base` is.
+
+    Raises Invalid when the model cannot start from a picture.
+    """
+    made = _tasks.setdefault(base, {})
+    if from_image not in made:
+        made[from_image] = _task_pipeline(base, from_image=from_image)
+    return made[from_image]
+
+
+def _task_pipeline(base: Any, *, from_image: bool) -> Any:
     auto = "AutoPipelineForImage2Image" if from_image else "AutoPipelineForText2Image"
     try:
         pipeline = getattr(library("diffusers"), auto).from_pipe(base)
