@@ -21,12 +21,12 @@ from train.loop import Dice, LossFunction, Plan, Trainer, mixed_precision
 from train.vae import CHANNELS
 
 PLAN: Final = Plan(
-    steps=5900,
+    steps=5300,
     batch=32,
     rate=2e-3,
     seed=12,
     # Down to nothing at 3,850, then up and down once more.
-    turns=((149, 1.0), (1517, 1.0), (2500, 0.55), (3250, 0.292), (3850, 0.0), (3950, 0.6), (4600, 0.55)),
+    turns=((149, 1.0), (1517, 1.0), (2500, 0.55), (3250, 0.292), (3850, 0.0), (3950, 0.6), (4600, 0.55), (5000, 0.381)),
 )
 WIDTH: Final = 128
 TEXT_LAYERS: Final = 3

@@ -180,7 +180,7 @@ COMMANDS: list[tuple[str, int, tuple[str, ...]]] = [
     ("tasks show nothing", 3, ("no task 'nothing'", "intaglio tasks list")),
     ("tasks show 2", 2, ("'2' fits", "Give more of the id")),
     ("tasks show %", 3, ("no task '%'",)),
-    ("tasks resume DONE", 2, ("is done; only an interrupted or failed one", "intaglio tasks run")),
+    ("tasks resume DONE", 2, ("is done; only one that did not finish", "intaglio tasks run")),
     ("tasks resume nothing", 3, ("no task 'nothing'",)),
     ("tasks cancel DONE", 2, ("done",)),
     ("tasks run nothing", 3, ("no workflow 'nothing'", "There are: ")),

@@ -52,7 +52,6 @@ class Bench:
                 task = studio.tasks.run(self.workflow, label="first", annotation="to have one")
             self.task, self.version = task.id, task.version
             self.digest = studio.assets.show(str(self.picture)).digest
-            # A workflow from the library finds its files from the current folder.
             studio.versions.export(task.version, folder / "occupied")
         (folder / "occupied" / "seeds.json").write_text("mine")
 
@@ -540,7 +539,7 @@ def test_the_reader_goes_away(bench: Bench) -> None:
     ("command", "environment", "code", "said"),
     [
         ("intaglio tasks list <&-", {}, 0, "done"),
-        ("intaglio tasks run plain --annotation closed <&-", {}, 0, "done"),
+        ("intaglio tasks run plain.json --annotation closed <&-", {}, 0, "done"),
         ("intaglio tasks list 2>&-", {}, 0, "done"),
         ("intaglio tasks list >&-", {}, 0, ""),
         ("intaglio tasks list > /dev/full", {}, 4, "no space left"),
@@ -552,7 +551,7 @@ def test_the_reader_goes_away(bench: Bench) -> None:
         ("intaglio workflows show latin --json", {"PYTHONIOENCODING": "ascii"}, 0, "\\u00e9"),
         ("intaglio versions show caf\u00e9", {"PYTHONIOENCODING": "ascii"}, 3, "no version"),
         ("intaglio tasks show nothing", {"PYTHONOPTIMIZE": "1"}, 3, "no task 'nothing'"),
-        ("intaglio tasks run plain --annotation optimized", {"PYTHONOPTIMIZE": "1"}, 0, "done"),
+        ("intaglio tasks run plain.json --annotation optimized", {"PYTHONOPTIMIZE": "1"}, 0, "done"),
         ("intaglio assets add $'\\xff.png'", {}, 2, "files is not text"),
     ],
 )

@@ -88,6 +88,11 @@ class DiffusersBackend:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
 
+    def check_device(self, name: str) -> str:
+        """`name`, when there is such a device here. Raises Invalid, Unavailable, BackendMissing."""
+        _check_device(library("torch"), name)
+        return name
+
     def close(self) -> None:
         """Let go of all models. The backend can still be used; it loads them again."""
         with self._lock:

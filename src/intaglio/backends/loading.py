@@ -45,8 +45,10 @@ def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
     try:
         pipeline = _from_folder(model, dtype) if model.path.is_dir() else _from_file(model, dtype)
     except IntaglioError:
+        model.check()  # moved or changed meanwhile: then that is the reason
         raise
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
+        model.check()
         raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
     except Exception as error:
         # diffusers' own SingleFileComponentError derives from Exception alone.

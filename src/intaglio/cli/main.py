@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say_error("cancelled", "cancelled", "", as_json)
         return 130
     except IntaglioError as error:
-        say_error(error.code, str(error), error.hint, as_json, grade=getattr(error, "grade", None))
+        say_error(error.code, _located(error), _way_out(error), as_json, grade=getattr(error, "grade", None))
         return exit_code(error)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
@@ -113,6 +113,18 @@ def _ended(arguments: Sequence[str] | None, as_json: bool) -> int:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "intaglio"
         say_error("usage", error.format_message(), f"Read: {where} --help", as_json)
         return error.exit_code
+
+
+def _located(error: IntaglioError) -> str:
+    """The message with the node it is about in front, unless it names it already."""
+    named = not error.step or str(error).startswith(("node ", "workflow"))
+    return str(error) if named else f"node {error.step!r}: {error}"
+
+
+def _way_out(error: IntaglioError) -> str:
+    """The hint, and how to go on with a task that stopped half-way."""
+    resume = f"What was finished is kept; to go on: intaglio tasks resume {error.task}" if error.task else ""
+    return " ".join(filter(None, (error.hint, resume)))
 
 
 def _discard_output() -> None:

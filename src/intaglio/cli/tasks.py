@@ -91,7 +91,7 @@ def show(app: App, task: str) -> None:
 @click.argument("task")
 @common
 def resume(app: App, task: str) -> None:
-    """Take up an interrupted or failed task; its drawn seeds stay, finished nodes are not run again."""
+    """Take up an interrupted, failed or cancelled task; its drawn seeds stay, finished nodes are not run again."""
     with app.open() as studio:
         with watching() as watch:
             done = studio.tasks.resume(task, watch=watch)

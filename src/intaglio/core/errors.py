@@ -10,10 +10,15 @@ from collections.abc import Sequence
 
 
 class IntaglioError(Exception):
-    """Anything Intaglio refuses or cannot do. `hint` is an imperative sentence, or empty."""
+    """Anything Intaglio refuses or cannot do. `hint` is an imperative sentence, or empty.
+
+    `step` is the step that was at work, and `task` the task that can be taken up again, where there is one.
+    """
 
     code = "error"
     hint = ""
+    step = ""
+    task = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -207,7 +212,7 @@ class NodeFailed(IntaglioError):
 
     def __init__(self, node: str, reason: str, *, hint: str | None = None) -> None:
         super().__init__(f"node {node!r}: {reason}", hint=hint)
-        self.node = node
+        self.node = self.step = node
 
 
 class Cancelled(IntaglioError):

@@ -95,7 +95,8 @@ def environment_gaps(then: Environment, now: Environment, *, devices: set[str]) 
 
     `devices` are those that models ran on, empty when none did: then only what every node uses counts.
     """
-    yield from _library_gaps(then, now, (*_EVERY_NODE, *_MODELS) if devices else _EVERY_NODE)
+    plugins = [name for name in then.libraries if name.startswith("plugin:")]
+    yield from _library_gaps(then, now, (*_EVERY_NODE, *(_MODELS if devices else ()), *plugins))
     if then.python.split(".")[:2] != now.python.split(".")[:2]:
         yield _changed("python.changed", "python", then.python, now.python, f"Use Python {then.python}.")
     if devices:
@@ -153,10 +154,16 @@ def _library_gaps(then: Environment, now: Environment, names: Iterable[str]) -> 
                 code="library.missing",
                 subject=name,
                 message=f"{name} {before} made it, and {name} is not installed here",
-                remedy=f"Install it with: pip install {name}=={before}",
+                remedy=f"Install it with: pip install {name.removeprefix('plugin:')}=={before}",
             )
         else:
-            yield _changed("library.changed", name, before, after, f"Install it with: pip install {name}=={before}")
+            yield _changed(
+                "library.changed",
+                name,
+                before,
+                after,
+                f"Install it with: pip install {name.removeprefix('plugin:')}=={before}",
+            )
 
 
 def _changed(code: str, subject: str, before: str, after: str, remedy: str) -> Gap:

@@ -13,13 +13,13 @@ from intaglio.core.seeds import ExecutedSeed
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
-# Only forward. An interrupted or failed task may be taken up again: that is a new attempt, and it is counted.
+# Only forward. A task that did not finish may be taken up again: that is a new attempt, and it is counted.
 FORWARD: Mapping[Status, frozenset[Status]] = {
     "queued": frozenset({"running", "cancelled", "interrupted"}),
     "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
     "interrupted": frozenset({"running", "cancelled"}),
     "failed": frozenset({"running"}),
-    "cancelled": frozenset(),
+    "cancelled": frozenset({"running"}),
     "done": frozenset(),
 }
 

@@ -17,6 +17,7 @@ LIBRARIES = (
     "accelerate", "blake3", "diffusers", "numpy", "peft", "pillow", "pydantic", "rfc8785", "safetensors", "sqlalchemy",
     "tokenizers", "torch", "transformers",
 )  # fmt: skip
+PLUGINS = "intaglio.nodes"
 # Widest first: the first one present names the instruction set.
 _INSTRUCTION_SETS = ("amx_tile", "avx512_vnni", "avx512f", "avx2", "avx", "sse4_2", "asimd", "neon")
 
@@ -38,8 +39,10 @@ def capture(*, threads: int, deterministic: bool, backend: Mapping[str, Json]) -
 
 @cache
 def library_versions() -> dict[str, str]:
-    """The installed version of each library of LIBRARIES, "" where it is not installed."""
-    return {name: _version(name) for name in LIBRARIES}
+    """The installed version of each library of LIBRARIES ("" where it is not installed), and of each package that
+    brings node types, as "plugin:<name>"."""
+    plugins = {entry.dist for entry in metadata.entry_points(group=PLUGINS) if entry.dist is not None}
+    return {name: _version(name) for name in LIBRARIES} | {f"plugin:{dist.name}": dist.version for dist in plugins}
 
 
 def tool_version() -> str:

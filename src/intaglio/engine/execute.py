@@ -229,7 +229,8 @@ def _called(
     missing = {port.name: None for port in node_type.inputs if port.name not in inputs}
     try:
         return node_type.function(context, **inputs, **missing, **params, **files, **models, **seed)
-    except IntaglioError:
+    except IntaglioError as error:
+        error.step = error.step or step.id
         raise
     except Exception as error:
         # A node may be anybody's code; whatever it raises becomes a failed task, never a traceback for the user.

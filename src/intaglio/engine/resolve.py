@@ -11,7 +11,7 @@ import graphlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from intaglio.core.errors import Invalid, InvalidWorkflow, UnpinnedModel, UnpinnedSeed
+from intaglio.core.errors import IntaglioError, Invalid, InvalidWorkflow, UnpinnedModel, UnpinnedSeed
 from intaglio.core.model import ModelVersion
 from intaglio.core.nodetype import NodeType, NodeTypes, Param
 from intaglio.core.plan import AssetRef, Plan, Source, Step, WorkflowRef
@@ -185,7 +185,8 @@ def _given(node_id: str, node: Node, node_type: NodeType, resources: Resources) 
     known = [param.name for param in node_type.params]
     for name in node.params:
         if name not in known:
-            hint = "Give the seed beside params, not inside." if name == "seed" else _nearest(name, known)
+            beside = name in ("seed", "count", "title")
+            hint = f"Give the {name} beside params, not inside." if beside else _nearest(name, known)
             raise InvalidWorkflow(
                 f"{node_type.name} has no parameter {name!r}",
                 node=node_id,
@@ -281,6 +282,14 @@ def _check_production(workflow: Workflow, checked: Mapping[str, _Checked], resou
 
 
 def _settled(workflow: Workflow, item: _Checked, resources: Resources) -> _Settled:
+    try:
+        return _found(workflow, item, resources)
+    except IntaglioError as error:
+        error.step = error.step or item.id
+        raise
+
+
+def _found(workflow: Workflow, item: _Checked, resources: Resources) -> _Settled:
     models = {
         param.name: resources.find_model(_model_reference(workflow, item, param.name), param.model_kind)
         for param in item.type.params

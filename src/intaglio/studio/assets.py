@@ -51,7 +51,7 @@ class Assets:
         """The bytes of an asset, verified. Raises NotFound, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
 
-    def take(self, given: str, base: Path) -> AssetRef:
+    def take(self, given: str, base: Path | None) -> AssetRef:
         """A reference picture for a plan: a stored one by digest, or a file, which is decoded in full and kept.
 
         `base` is the folder that relative paths start from. Raises NotFound, InvalidImage, Damaged.
@@ -62,7 +62,12 @@ class Assets:
         if text.startswith(PREFIX):
             asset, name = self.show(text), text
         else:
-            path = base / expanded(given)
+            if base is None and not expanded(given).is_absolute():
+                raise Invalid(
+                    f"the picture {given!r} is named by a relative path, and the workflow is not a file",
+                    hint="Run the workflow from its file, or name the picture by its whole path or digest.",
+                )
+            path = (base or Path()) / expanded(given)
             asset, name = self.add([path])[0], path.name
         try:
             decode(self._parts.blobs.read(asset.digest))

@@ -75,10 +75,13 @@ def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: b
         return run.finish(results)
     except (Cancelled, KeyboardInterrupt) as error:
         parts.tasks.advance(task_id, "cancelled", finished=clock.now())
-        raise Cancelled(f"task {task_id} was cancelled; what it finished is kept") from error
+        raise Cancelled(
+            f"task {task_id} was cancelled; what it finished is kept",
+            hint=f"Take it up again with: intaglio tasks resume {task_id}",
+        ) from error
     except IntaglioError as error:
-        step = getattr(error, "node", "")
-        failure = Failure(code=error.code, message=str(error), hint=error.hint, step=step)
+        error.task = task_id
+        failure = Failure(code=error.code, message=str(error), hint=error.hint, step=error.step)
         parts.tasks.advance(task_id, "failed", finished=clock.now(), error=failure)
         raise
     finally:

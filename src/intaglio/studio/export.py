@@ -20,7 +20,7 @@ from intaglio.studio.parts import Parts
 def export(parts: Parts, digest: str, version: Version, folder: Path) -> list[Path]:
     """Write outputs, `seeds.json` and `record.json`. Nothing of other content is overwritten. Raises Conflict."""
     snapshot = parts.documents.get(Snapshot, version.snapshot)
-    files = {name: data for name, data in _pictures(parts, digest, version, snapshot).items()}
+    files = _pictures(parts, digest, version, snapshot)
     files["seeds.json"] = _json(seed_record(digest, version, snapshot))
     files["record.json"] = _json({"digest": digest, "version": plain(version), "snapshot": plain(snapshot)})
     for name, data in files.items():
@@ -67,12 +67,22 @@ def seed_record(digest: str, version: Version, snapshot: Snapshot) -> dict[str, 
     }
 
 
-def file_names(snapshot: Snapshot) -> dict[str, str]:
-    """A file name for each output step: the node's id, with the place in its batch where there are several."""
-    return {
-        output.step: f"{output.node}.png" if output.step == output.node else f"{output.node}-{output.index}.png"
-        for output in snapshot.outputs
-    }
+def file_names(snapshot: Snapshot) -> list[str]:
+    """A file name for each output: the node's id, with the place in its batch where there are several.
+
+    No two are the same, on file systems that ignore case either.
+    """
+    names: list[str] = []
+    taken: set[str] = set()
+    for output in snapshot.outputs:
+        stem = output.node if output.step == output.node else f"{output.node}-{output.index}"
+        name, count = f"{stem}.png", 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{stem}_{count}.png"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
 
 
 def _pictures(parts: Parts, digest: str, version: Version, snapshot: Snapshot) -> dict[str, bytes]:
@@ -80,9 +90,8 @@ def _pictures(parts: Parts, digest: str, version: Version, snapshot: Snapshot) -
     from intaglio.imaging.png import encode
     from intaglio.imaging.record import attach_claim
 
-    names = file_names(snapshot)
     pictures = {}
-    for output in snapshot.outputs:
+    for name, output in zip(file_names(snapshot), snapshot.outputs, strict=True):
         data = parts.blobs.read(output.asset)
         if snapshot.assets[output.asset].media_type != "image/png":
             data = encode(decode(data))
@@ -93,7 +102,7 @@ def _pictures(parts: Parts, digest: str, version: Version, snapshot: Snapshot) -
             "step": output.step,
             "asset": output.asset,
         }
-        pictures[names[output.step]] = attach_claim(data, claim)
+        pictures[name] = attach_claim(data, claim)
     return pictures
 
 

@@ -17,7 +17,7 @@ from intaglio.studio.library import Library
 from intaglio.studio.models import Models
 from intaglio.studio.nodes import Nodes
 from intaglio.studio.parts import Parts
-from intaglio.studio.settings import Settings, find_library, library_folder, read_settings
+from intaglio.studio.settings import DATABASE, Settings, find_library, library_folder, read_settings
 from intaglio.studio.tasks import Tasks
 from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
@@ -73,7 +73,7 @@ def open_studio(path: str | os.PathLike[str] | None = None, settings: Settings |
 
 def _assembled(root: Path, settings: Settings, *, create: bool) -> Studio:
     read_only = not os.access(root, os.W_OK)
-    database = Database.open(root / "library.db", create=create, read_only=read_only)
+    database = Database.open(root / DATABASE, create=create, read_only=read_only)
     proofs = Proofs(root / "cache.db")
     blobs = LocalBlobs(root / "blobs", proofs=proofs)
     return Studio(Parts(settings=settings, root=root, database=database, proofs=proofs, blobs=blobs))

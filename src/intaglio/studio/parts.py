@@ -85,7 +85,7 @@ class Parts:
         if chosen == "cpu":
             return chosen
         backend = self.backend(self.settings.threads, self.settings.deterministic)
-        return backend.default_device() if chosen == "auto" else chosen
+        return backend.default_device() if chosen == "auto" else backend.check_device(chosen)
 
     def close(self) -> None:
         """Let go of models, connections and files."""

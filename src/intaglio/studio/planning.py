@@ -14,8 +14,11 @@ from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 
 
-def resources(parts: Parts, base: Path, *, paranoid: bool = False) -> Resources:
-    """Seeds, models, reference pictures and settled values of one library; relative paths start from `base`."""
+def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Resources:
+    """Seeds, models, reference pictures and settled values of one library; relative paths start from `base`.
+
+    None for `base`: the workflow comes from the library, and a relative path in it would mean any file of that name.
+    """
     models, assets = Models(parts), Assets(parts)
     checked: dict[str, ModelVersion] = {}
 

@@ -11,6 +11,7 @@ from intaglio.store.filehash import hash_file
 from intaglio.studio.parts import Parts
 
 MAX_BYTES = 2**30
+PNG_SIGNATURE = b"\x89PNG"
 
 
 def recognise(parts: Parts, path: Path) -> tuple[list[Asset], dict[str, Any]]:
@@ -28,5 +29,5 @@ def recognise(parts: Parts, path: Path) -> tuple[list[Asset], dict[str, Any]]:
     if path.stat().st_size > MAX_BYTES:
         raise Invalid(f"{path} is larger than {MAX_BYTES // 2**20} MiB")
     data = path.read_bytes()
-    claim = read_claim(data) or {}
-    return parts.assets.by_pixels(decode(data).digest), claim
+    claim = read_claim(data) if data.startswith(PNG_SIGNATURE) else None
+    return parts.assets.by_pixels(decode(data).digest), claim or {}

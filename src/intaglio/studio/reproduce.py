@@ -38,10 +38,16 @@ def part_of(snapshot: Snapshot, only: str) -> Plan:
     """The plan, or the part of it that one step needs. Raises NotFound naming the steps there are."""
     if not only:
         return snapshot.plan
-    steps = [step.id for step in snapshot.plan.steps]
-    if only not in steps:
-        raise NotFound("step", only, hint=f"The steps are: {', '.join(steps[:30])}.")
-    return closure(snapshot.plan, {only})
+    return closure(snapshot.plan, _wanted(snapshot.plan, only))
+
+
+def _wanted(plan: Plan, only: str) -> set[str]:
+    """The steps that `only` means: one step, or all pictures of a node. Raises NotFound."""
+    wanted = {step.id for step in plan.steps if only in (step.id, step.node)}
+    if not wanted:
+        steps = ", ".join(step.id for step in plan.steps[:30])
+        raise NotFound("step", only, hint=f"The steps are: {steps}.")
+    return wanted
 
 
 def grade(parts: Parts, snapshot: Snapshot, plan: Plan, *, full: bool) -> Grade:
@@ -84,13 +90,15 @@ def reproduce(parts: Parts, digest: str, version: Version, *, only: str, watch: 
 
 def measure(parts: Parts, stored: Snapshot, again: Snapshot, *, only: str) -> Fidelity:
     """Every output that was to come back held against the stored one; then the first step that differs."""
-    outputs = stored.outputs
-    if only and only not in {output.step for output in outputs}:
-        outputs = _outputs_of_step(stored, only)
+    outputs = list(stored.outputs)
+    if only:
+        wanted = _wanted(stored.plan, only)
+        outputs = [output for output in outputs if output.step in wanted] or _outputs_of_steps(stored, wanted)
+    before = {result.step: result.outputs for result in stored.results}
     produced = {result.step: result.outputs for result in again.results}
-    ran = {step.id for step in again.plan.steps}
     compared = [
-        _compare(parts, stored, again, output, produced[output.step]) for output in outputs if output.step in ran
+        _compare(parts, stored, again, output, _again(before[output.step], produced[output.step], output.asset))
+        for output in outputs
     ]
     return Fidelity(
         verdict=worst([output.verdict for output in compared]),
@@ -99,19 +107,27 @@ def measure(parts: Parts, stored: Snapshot, again: Snapshot, *, only: str) -> Fi
     )
 
 
-def _outputs_of_step(stored: Snapshot, step_id: str) -> tuple[Output, ...]:
-    step = stored.plan.step(step_id)
-    result = next(result for result in stored.results if result.step == step_id)
-    return tuple(
-        Output(node=step.node, step=step.id, index=step.index, asset=digest, address=stored.assets[digest].address)
+def _again(before: Mapping[str, str], produced: Mapping[str, str], asset: str) -> str:
+    """What came out this time where `asset` came out then."""
+    return next(produced[name] for name, digest in before.items() if digest == asset)
+
+
+def _outputs_of_steps(stored: Snapshot, steps: set[str]) -> list[Output]:
+    return [
+        Output(
+            node=stored.plan.step(result.step).node,
+            step=result.step,
+            index=stored.plan.step(result.step).index,
+            asset=digest,
+            address=stored.assets[digest].address,
+        )
+        for result in stored.results
+        if result.step in steps
         for digest in result.outputs.values()
-    )
+    ]
 
 
-def _compare(
-    parts: Parts, stored: Snapshot, again: Snapshot, output: Output, produced: Mapping[str, str]
-) -> OutputFidelity:
-    new = next(iter(produced.values()))
+def _compare(parts: Parts, stored: Snapshot, again: Snapshot, output: Output, new: str) -> OutputFidelity:
     before, after = stored.assets[output.asset], again.assets[new]
     same_bytes = before.digest == after.digest
     same_pixels = same_bytes or (before.pixels != "" and before.pixels == after.pixels)

@@ -16,6 +16,7 @@ from intaglio.studio.files import expanded
 
 PREFIX = "INTAGLIO_"
 FOLDER = ".intaglio"
+DATABASE = "library.db"
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:[0-9]{1,3})?")
 
 
@@ -77,7 +78,8 @@ def _value(variable: str, name: str, text: str) -> str | int | bool:
             or int(text) > 2**50
             or (name == "threads" and int(text) < 1)
         ):
-            raise Invalid(f"{variable} is {text[:40]!r}", hint="Set it to a whole number.")
+            least = 1 if name == "threads" else 0
+            raise Invalid(f"{variable} is {text[:40]!r}", hint=f"Set it to a whole number from {least}.")
         return int(text)
     if name == "seeds" and text not in POLICIES:
         raise Invalid(f"{variable} is {text!r}", hint=f"Set it to one of: {', '.join(POLICIES)}.")
@@ -97,4 +99,4 @@ def find_library(start: Path) -> Path:
 def library_folder(given: str | os.PathLike[str]) -> Path:
     """The library folder a person means: the `.intaglio` folder itself or the folder that holds it."""
     path = expanded(given).absolute()
-    return path if path.name == FOLDER else path / FOLDER
+    return path if path.name == FOLDER or (path / DATABASE).is_file() else path / FOLDER

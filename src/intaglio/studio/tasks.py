@@ -23,7 +23,7 @@ from intaglio.studio.queue import queue
 from intaglio.studio.versions import Versions, check_reason
 from intaglio.studio.workflows import Workflows
 
-RESUMABLE: tuple[Status, ...] = ("interrupted", "failed")
+RESUMABLE: tuple[Status, ...] = ("interrupted", "failed", "cancelled")
 ALIVE: tuple[Status, ...] = ("queued", "running")
 
 
@@ -74,14 +74,14 @@ class Tasks:
         return self._keep(task)
 
     def resume(self, reference: str, *, watch: Watch | None = None) -> Task:
-        """Take up an interrupted or failed task: its plan and drawn seeds stay, its finished steps are not run again.
+        """Take up a task that did not finish: its plan and drawn seeds stay, its finished steps are not run again.
 
         Raises NotFound, Conflict (it is not one that can be resumed), Unavailable (another process is at it).
         """
         task = self.get(reference)
         if task.status not in RESUMABLE:
             raise Conflict(
-                f"task {task.id} is {task.status}; only an interrupted or failed one can be resumed",
+                f"task {task.id} is {task.status}; only one that did not finish can be resumed",
                 hint="Run its workflow again with: intaglio tasks run",
             )
         lock = TaskLock.hold(lock_path(self._parts, task.id))

@@ -80,7 +80,10 @@ class Versions:
         if not found and is_file(reference):
             found = dict(self._by_file(Path(reference)))
         if not found:
-            raise NotFound("version", text, hint="See them with: intaglio versions list")
+            hint = "See them with: intaglio versions list"
+            if is_file(reference):
+                hint = "The file was read: no version in this library has its bytes or pixels."
+            raise NotFound("version", text, hint=hint)
         if len(found) > 1:
             names = ", ".join(f"{version.workflow.name}/{version.name}" for version in found.values())
             raise Conflict(f"{text!r} fits {len(found)} versions: {names}", hint="Give workflow/version.")

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intaglio.core.asset import ADDRESS
+from intaglio.core.canonical import PREFIX
 from intaglio.core.errors import Conflict, InvalidWorkflow, NotFound
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import plain
-from intaglio.core.workflow import Workflow, parse_workflow
+from intaglio.core.workflow import Node, Workflow, parse_workflow
 from intaglio.studio.documents import SUFFIXES, parse_value, read_workflow
-from intaglio.studio.files import is_file
+from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
 
 
 @dataclass(frozen=True)
 class Found:
-    """A workflow, the file it was read from (None: from the library), and how a plan will name it."""
+    """A workflow, how a plan will name it, and the folder its relative paths start from (None: no file)."""
 
     workflow: Workflow
     reference: WorkflowRef
-    base: Path
+    base: Path | None
 
 
 class Workflows:
@@ -66,21 +68,32 @@ class Workflows:
 
         A workflow that is new to the library is kept in it. Raises NotFound, InvalidWorkflow.
         """
-        base = Path()
+        base: Path | None = None
         if isinstance(given, Workflow):
-            workflow, reference = given, None
+            workflow, reference, base = given, None, Path()
         elif Path(given).suffix in SUFFIXES or is_file(given):
             workflow, reference, base = read_workflow(Path(given)), None, Path(given).absolute().parent
         else:
             workflow, reference = self._named(str(given))
         reference = reference or self.add(workflow)
         if changes:
-            workflow = apply_changes(workflow, changes)
+            workflow = apply_changes(workflow, changes, self._setting)
             digest = self._parts.documents.put(workflow)
             reference = WorkflowRef(
                 name=reference.name, version=reference.version, digest=digest, changes=tuple(changes)
             )
         return Found(workflow, reference, base)
+
+    def _setting(self, node: Node, name: str, text: str) -> Any:
+        """The value that a setting's text means: text stays text, a path starts from the folder it was typed in."""
+        types = self._parts.types
+        param = types[kind].param(name) if (kind := node.type.partition("@")[0]) in types else None
+        value = parse_value(text)
+        if param is None or param.type not in ("string", "image"):
+            return value
+        value = value if isinstance(value, str) else text
+        relative = param.type == "image" and not value.startswith((ADDRESS, PREFIX))
+        return str(Path.cwd() / expanded(value)) if relative else value
 
     def _named(self, given: str) -> tuple[Workflow, WorkflowRef]:
         try:
@@ -91,8 +104,11 @@ class Workflows:
             raise NotFound("workflow", given, hint=error.hint if "@" in given else hint) from error
 
 
-def apply_changes(workflow: Workflow, changes: Sequence[str]) -> Workflow:
-    """A workflow with "node.parameter=value" settings made; also node.seed and node.count. Raises InvalidWorkflow."""
+def apply_changes(workflow: Workflow, changes: Sequence[str], value_of: Callable[[Node, str, str], Any]) -> Workflow:
+    """A workflow with "node.parameter=value" settings made; also node.seed and node.count.
+
+    `value_of(node, name, text)` reads a value. Raises InvalidWorkflow, also for what production has pinned.
+    """
     document: dict[str, Any] = plain(workflow)
     done: set[str] = set()
     for change in changes:
@@ -110,5 +126,18 @@ def apply_changes(workflow: Workflow, changes: Sequence[str]) -> Workflow:
                 hint=f"The nodes are: {', '.join(document['nodes'])}.",
             )
         place = document["nodes"][node] if name in ("seed", "count") else document["nodes"][node]["params"]
-        place[name] = parse_value(text)
+        _check_unpinned(workflow, node, name)
+        place[name] = value_of(workflow.nodes[node], name, text)
     return parse_workflow(document)
+
+
+def _check_unpinned(workflow: Workflow, node: str, name: str) -> None:
+    """In production the pins run: a setting that they override would be recorded and never take effect."""
+    pin = workflow.pins.get(node) if workflow.mode == "production" else None
+    if pin is not None and (name in pin.models or (name == "seed" and pin.seed)):
+        raise InvalidWorkflow(
+            "is pinned, and production runs what is pinned",
+            node=node,
+            field=name,
+            hint="Change the pin in the workflow, or set its mode to discovery.",
+        )
