@@ -26,6 +26,8 @@ def test_REP_1_two_discovery_runs_differ_and_each_comes_back_in_a_new_process(
     tasks = [studio.tasks.run(chain, annotation=f"run {number}") for number in (1, 2)]
     outputs = [studio.tasks.snapshot(task.id).outputs[0].asset for task in tasks]
     assert outputs[0] != outputs[1]
+    painted = [{r.step: r.outputs["image"] for r in studio.tasks.snapshot(task.id).results}["base"] for task in tasks]
+    assert painted[0] != painted[1], "the drawn seed reaches the model"
     chain.unlink()
     for task, output in zip(tasks, outputs, strict=True):
         done = command("versions", "reproduce", task.version, "--json")

@@ -111,9 +111,9 @@ def test_VER_2_the_form_asks_before_the_run_is_final(studio: Studio, recorded: P
 
 def test_VER_1_a_run_without_a_version_record_can_be_kept_later(studio: Studio, plain_chain: Path) -> None:
     task = studio.tasks.run(plain_chain)
-    for reason in ({}, {"annotation": "  "}, {"label": "keeper"}):
+    for label, annotation in (("", ""), ("", "  "), ("keeper", "")):
         with pytest.raises(AnnotationMissing):
-            studio.versions.save(task.id, **reason)
+            studio.versions.save(task.id, label=label, annotation=annotation)
     assert task.version == ""
     assert studio.versions.list() == []
     digest, _ = studio.versions.save(task.id, annotation="it grew on us")
