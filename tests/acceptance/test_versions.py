@@ -120,3 +120,30 @@ def test_VER_1_a_run_without_a_version_record_can_be_kept_later(studio: Studio, 
     assert studio.tasks.get(task.id).version == digest
     with pytest.raises(Conflict, match="already"):
         studio.versions.save(task.id, annotation="again")
+
+
+def test_VER_1_a_label_taken_during_the_run_loses_nothing(studio: Studio, recorded: Path) -> None:
+    from intaglio.core.plan import Step
+    from intaglio.studio.carry_out import Watch
+
+    first = studio.tasks.run(recorded, annotation="one")
+    other = studio.tasks.run(recorded.with_name("plain.json"), annotation="two")
+    assert other.version != first.version
+    loose = json.loads(recorded.read_text())
+    del loose["nodes"]["version"], loose["nodes"]["form"]
+    loose["nodes"]["out"]["inputs"] = {"image": "big"}
+    rival = recorded.with_name("rival.json")
+    rival.write_text(json.dumps(loose))
+    ready = studio.tasks.run(rival)
+    saved: list[str] = []
+
+    def progress(step: Step, done: int, total: int) -> None:
+        if not saved:
+            saved.append(studio.versions.save(ready.id, label="taken", annotation="quicker")[0])
+
+    with pytest.raises(Conflict, match="taken") as late:
+        studio.tasks.run(recorded, label="taken", annotation="slower", watch=Watch(progress))
+    task = studio.tasks.list()[0]
+    assert task.status == "done"
+    assert f"intaglio versions save {task.id}" in late.value.hint
+    assert studio.versions.save(task.id, label="another", annotation="slower")[1].number == 4

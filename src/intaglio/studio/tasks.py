@@ -156,12 +156,14 @@ class Tasks:
     def _keep(self, task: Task) -> Task:
         """Save the version that a finished task was to become, if its reason is known."""
         if task.reason is not None and task.reason.given:
-            Versions(self._parts).save(
-                task.id,
-                label=task.reason.label,
-                annotation=task.reason.annotation,
-                no_annotation=task.reason.none,
-            )
+            reason = task.reason
+            try:
+                Versions(self._parts).save(
+                    task.id, label=reason.label, annotation=reason.annotation, no_annotation=reason.none
+                )
+            except Conflict as error:  # somebody took the label while this ran
+                error.hint = f"The run is kept; give it another: intaglio versions save {task.id} --label LABEL ..."
+                raise
         return self._parts.tasks.get(task.id)
 
     def _role(self, node_type: str) -> str:
