@@ -132,3 +132,19 @@ def test_RUN_1_a_plugin_node_runs_like_any_other(
     plain_chain.write_text(json.dumps(document))
     task = studio.tasks.run(plain_chain)
     assert [output.node for output in studio.tasks.snapshot(task.id).outputs] == ["out"]
+
+
+def test_REP_1_an_interrupted_reproduction_is_begun_again_not_resumed(studio: Studio, plain_chain: Path) -> None:
+    """It would end without a grade and without a comparison."""
+    version = studio.tasks.run(plain_chain, annotation="x").version
+    with pytest.raises(Cancelled) as stopped:
+        studio.versions.reproduce(version, watch=Watch(cancelled=lambda: True))
+    assert f"intaglio versions reproduce {version}" in stopped.value.hint
+    task = studio.tasks.list()[0]
+    assert (task.purpose, task.status) == ("reproduce", "cancelled")
+    with pytest.raises(Conflict, match="in one go") as refused:
+        studio.tasks.resume(task.id)
+    assert f"versions reproduce {version}" in refused.value.hint
+    assert studio.versions.history(version) == []
+    assert studio.versions.reproduce(version).fidelity.verdict == "identical bytes"
+    assert len(studio.versions.history(version)) == 1

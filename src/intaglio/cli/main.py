@@ -123,7 +123,7 @@ def _located(error: IntaglioError) -> str:
 
 def _way_out(error: IntaglioError) -> str:
     """The hint, and how to go on with a task that stopped half-way."""
-    resume = f"What was finished is kept; to go on: intaglio tasks resume {error.task}" if error.task else ""
+    resume = f"What was finished is kept; go on with: {error.way_on}" if error.way_on else ""
     return " ".join(filter(None, (error.hint, resume)))
 
 

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 class IntaglioError(Exception):
     """Anything Intaglio refuses or cannot do. `hint` is an imperative sentence, or empty.
 
-    `step` is the step that was at work, and `task` the task that can be taken up again, where there is one.
+    `step` is the step that was at work; `way_on` the command that goes on with a task that was stopped half-way.
     """
 
     code = "error"
     hint = ""
     step = ""
-    task = ""
+    way_on = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)

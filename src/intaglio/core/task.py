@@ -78,7 +78,8 @@ class Task:
 class NodeRecord:
     """What one step did: its executed seed, its content key, inputs and outputs by digest, when, and what it noted.
 
-    `reused_from` names the task whose outputs were taken over, "" when the step really ran. Seconds are wall time.
+    `reused_from` names the task whose outputs were taken over, "" when the step really ran. Seconds are wall time,
+    waiting for the backend and loading a model included.
     """
 
     kind: Literal["node-record"] = "node-record"

@@ -77,16 +77,23 @@ def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: b
         parts.tasks.advance(task_id, "cancelled", finished=clock.now())
         raise Cancelled(
             f"task {task_id} was cancelled; what it finished is kept",
-            hint=f"Take it up again with: intaglio tasks resume {task_id}",
+            hint=f"Go on with: {_way_on(task)}",
         ) from error
     except IntaglioError as error:
-        error.task = task_id
+        error.way_on = _way_on(task)
         failure = Failure(code=error.code, message=str(error), hint=error.hint, step=error.step)
         parts.tasks.advance(task_id, "failed", finished=clock.now(), error=failure)
         raise
     finally:
         with suppress(StorageFailed):  # the next attempt tries again
             disk.unlink(cancel_path(parts, task_id))
+
+
+def _way_on(task: Task) -> str:
+    """The command that goes on with a task that did not finish; a reproduction is begun again."""
+    if task.purpose == "reproduce":
+        return f"intaglio versions reproduce {task.reproduces}"
+    return f"intaglio tasks resume {task.id}"
 
 
 class _Run:

@@ -84,9 +84,14 @@ class Tasks:
                 f"task {task.id} is {task.status}; only one that did not finish can be resumed",
                 hint="Run its workflow again with: intaglio tasks run",
             )
+        if task.purpose == "reproduce":
+            # Nothing may be reused, and the grade and the comparison belong to it: to go on is to begin again.
+            raise Conflict(
+                f"task {task.id} is a reproduction, which is made in one go",
+                hint=f"Begin it again with: intaglio versions reproduce {task.reproduces}",
+            )
         lock = TaskLock.hold(lock_path(self._parts, task.id))
-        policy: Reuse = "none" if task.purpose == "reproduce" else "own"
-        return self._keep(carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch()))
+        return self._keep(carry_out(self._parts, task.id, lock, reuse="own", watch=watch or Watch()))
 
     def cancel(self, reference: str) -> Task:
         """Ask a running task to stop, from any process. Raises NotFound, Conflict (it has ended)."""
