@@ -10,7 +10,7 @@ TORCH ?= torch==2.13.0
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[diffusers,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[diffusers,metrics,video,dev]"
 	touch $@
 
 demo: $(VENV)/.ready

@@ -29,11 +29,38 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """A low-rank adapter on the model's U-Net and text encoders; `weight` 1 is as it was trained, 0 is without it."""
+
+    file: ModelFile
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """A textual inversion; `token` is the word in the prompt that stands for it."""
+
+    file: ModelFile
+    token: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet and the picture it follows, with how strongly (0 to 2)."""
+
+    file: ModelFile
+    image: Image
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Generation:
     """One picture to be made by a diffusion model; everything is settled, nothing is left to a default.
 
     Sizes are pixels. `scheduler` is a field name ("euler_a") or a diffusers class name ("DDIMScheduler"). `clip_skip`
-    counts the text-encoder layers left out, 0 for none. With `image`, it is repainted with `strength` in (0, 1].
+    counts the text-encoder layers left out, 0 for none. With `image`, it is repainted with `strength` in (0, 1]; with
+    a `mask` as well, only where that is white. `vae` takes the place of the model's own. `noise_level` is for models
+    that enlarge `image`: how much noise is put on it first, None for all other models.
     """
 
     model: ModelFile
@@ -50,6 +77,12 @@ class Generation:
     device: str
     image: Image | None = None
     strength: float = 1.0
+    mask: Image | None = None
+    loras: tuple[Lora, ...] = ()
+    embeddings: tuple[Embedding, ...] = ()
+    controls: tuple[Control, ...] = ()
+    vae: ModelFile | None = None
+    noise_level: int | None = None
 
 
 @dataclass(frozen=True)
