@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from intaglio.core.grade import Grade
-from intaglio.core.record import record
+from intaglio.core.record import EMPTY, later, record
 
 Verdict = Literal["identical bytes", "identical pixels", "similar", "different", "missing"]
 _WORST_FIRST: tuple[Verdict, ...] = ("missing", "different", "similar", "identical pixels", "identical bytes")
@@ -19,8 +19,10 @@ SIMILAR_SSIM = 0.95
 class OutputFidelity:
     """One output held against the stored one. Differences are in 8-bit steps; `psnr` in dB, None when identical.
 
-    `stored`, `produced` and `difference` (the picture of the difference) are asset digests; "" where there is none.
-    The numbers are None where the two cannot be compared pixel by pixel (another size or mode).
+    `stored`, `produced`, `difference` (the picture of the difference) and `sheet` (recorded, again and difference side
+    by side) are asset digests; "" where there is none. `flip` is the mean FLIP error, 0 to 1; `hash_distance` the
+    number of bits, of 64, in which the perceptual hashes differ. The numbers are None where the two cannot be compared
+    pixel by pixel (another size or mode).
     """
 
     node: str
@@ -37,6 +39,21 @@ class OutputFidelity:
     ssim: float | None = None
     difference: str = ""
     note: str = ""
+    flip: float | None = later(None)
+    hash_distance: int | None = later(None)
+    sheet: str = later("")
+
+
+@record
+class StepDifference:
+    """How the first step that differs was run differently; `changes` are in words ("torch 2.13.0 -> 2.14.1").
+
+    `same` names what was the same ("inputs", "parameters", "seed", "models", "environment").
+    """
+
+    step: str
+    same: tuple[str, ...]
+    changes: tuple[str, ...]
 
 
 @record
@@ -46,11 +63,16 @@ class Fidelity:
     verdict: Verdict
     outputs: tuple[OutputFidelity, ...]
     first_difference: str = ""
+    cause: StepDifference | None = later(None)
 
 
 @record
 class Reproduction:
-    """One attempt to bring a version back: what was predicted, what was measured, when and by which task."""
+    """One attempt to bring a version back: what was predicted, what was measured, when and by which task.
+
+    `models` says which models took the place of recorded ones, by recorded digest; empty unless the user chose so.
+    `environment` is the digest of the surroundings it ran in, `host` the name of the machine.
+    """
 
     kind: Literal["reproduction"] = "reproduction"
     format: Literal[1] = 1
@@ -59,6 +81,9 @@ class Reproduction:
     created: str
     grade: Grade
     fidelity: Fidelity
+    models: Mapping[str, str] = later(EMPTY)
+    environment: str = later("")
+    host: str = later("")
 
 
 def is_identical(verdict: Verdict) -> bool:

@@ -7,11 +7,13 @@ from typing import Literal
 
 from intaglio.core.environment import Environment
 from intaglio.core.grade import Gap
-from intaglio.core.model import ModelVersion
+from intaglio.core.model import ModelRef, ModelVersion
 from intaglio.core.nodetype import NodeTypes
 from intaglio.core.plan import Plan
+from intaglio.core.snapshot import Snapshot
 
-ModelState = Literal["ok", "missing", "changed", "unhashed"]
+# "restorable": the file is missing or changed, and the library keeps the exact content.
+ModelState = Literal["ok", "missing", "changed", "restorable"]
 AssetState = Literal["ok", "missing", "damaged"]
 
 # Libraries whose version can change pixels: those every node uses, and those that run models.
@@ -20,6 +22,7 @@ _MODELS = ("accelerate", "diffusers", "peft", "safetensors", "tokenizers", "torc
 # What the backend says of itself that can change pixels: everywhere, on a GPU, and in the number formats.
 _BACKEND_CPU = ("cpu_capability", "mkl", "mkldnn", "openmp")
 _BACKEND_GPU = ("gpus", "cuda", "cudnn", "driver")
+UNMEASURED = "what that changes is not measured"
 _BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
 
 
@@ -57,22 +60,84 @@ def model_gaps(
     used: dict[str, list[str]] = {}
     for step in plan.steps:
         for model in step.models.values():
-            for digest in model.digests:
+            for digest in filter(None, model.digests):
                 used.setdefault(digest, []).append(step.id)
     for digest, steps in used.items():
         state, found = states.get(digest, ("missing", "it is not in this library"))
         if state == "ok":
             continue
         recorded = models[digest]
+        name = f"{recorded.name} {recorded.version}"
+        words = {"missing": "is not there", "changed": "is changed", "restorable": "is not where it was"}
+        remedy = (
+            f"Bring that exact file back, or add it where it is now: intaglio models add PATH --name {recorded.name}"
+        )
+        if state == "restorable":
+            remedy = f"None needed: the kept copy is used. Put it back with: intaglio models restore {recorded.name}"
         yield Gap(
             code=f"model.{state}",
             subject=recorded.name,
-            message=(
-                f"model {recorded.name} {recorded.version} ({digest}), used by {', '.join(steps)}, "
-                f"is {'not there' if state == 'missing' else state}: {found}"
-            ),
-            remedy="Bring that exact file back, or add it where it is now: intaglio models add PATH --name "
-            + recorded.name,
+            message=f"model {name} ({digest}), used by {', '.join(steps)}, {words[state]}: {found}",
+            remedy=remedy,
+        )
+
+
+def name_gaps(plan: Plan, here: Mapping[str, ModelRef]) -> Iterator[Gap]:
+    """Models of which the record knows no digest. `here` are the models that a name finds in this library."""
+    for step in plan.steps:
+        for param, model in step.models.items():
+            if model.digest:
+                continue
+            subject = f"{step.id}.{param}"
+            if model.name in here:
+                yield Gap(
+                    code="model.name_only",
+                    subject=subject,
+                    message=f"the record knows model {model.name!r} only by name; "
+                    f"here that is {here[model.name].version} ({here[model.name].digest})",
+                    remedy="None, unless another record of it has the digest; the result may be another picture.",
+                )
+            else:
+                yield Gap(
+                    code="model.unhashed",
+                    subject=subject,
+                    message=f"the record knows model {model.name!r} only by name, and no model here has that name",
+                    remedy=f"Add the one it means: intaglio models add PATH --name {model.name or 'NAME'}",
+                )
+
+
+def substitution_gaps(plan: Plan, instead: Mapping[str, ModelRef]) -> Iterator[Gap]:
+    """Models that the user chose to replace. `instead` maps recorded digests to what is used."""
+    for step in plan.steps:
+        for param, model in step.models.items():
+            if model.digest in instead:
+                now = instead[model.digest]
+                yield Gap(
+                    code="model.substituted",
+                    subject=f"{step.id}.{param}",
+                    message=f"{model.name} {model.version} ({model.digest}) made it; "
+                    f"{now.name} {now.version} ({now.digest}) is used, as you chose",
+                    remedy="Bring the recorded model back for the recorded picture.",
+                )
+
+
+def record_gaps(snapshot: Snapshot) -> Iterator[Gap]:
+    """What the record itself lacks, whatever is here now: what its import named, and its surroundings."""
+    yield from snapshot.gaps
+    named = {gap.code for gap in snapshot.gaps}
+    if not snapshot.plan.steps and "workflow.unreadable" not in named:
+        yield Gap(
+            code="workflow.unreadable",
+            subject=snapshot.workflow.name,
+            message="the record holds no steps that could be run",
+            remedy="None, unless another record of it has them.",
+        )
+    if not snapshot.environment.intaglio and "tool.unknown" not in named:
+        yield Gap(
+            code="tool.unknown",
+            subject="environment",
+            message="the record does not say which tool and which surroundings made it",
+            remedy="None, unless another record of it does.",
         )
 
 
@@ -170,6 +235,7 @@ def _changed(code: str, subject: str, before: str, after: str, remedy: str) -> G
     return Gap(
         code=code,
         subject=subject,
-        message=f"{subject} was {before or 'not there'}, is {after or 'not there'}; what that changes is not measured",
+        message=f"{subject} was {before or 'not there'}, is {after or 'not there'}",
         remedy=remedy,
+        evidence=UNMEASURED,
     )

@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
-from intaglio.core.record import record
+from intaglio.core.record import later, record
 
 GradeWord = Literal["full", "approximate", "partial"]
+Measured = Literal["", "identical", "close", "different"]
+_LOWEST_FIRST: tuple[GradeWord, ...] = ("partial", "approximate", "full")
 
-# The best grade each gap leaves possible. `partial`: something needed is not there, so nothing is run.
-# `approximate`: everything asked for is there, but what surrounds it changed, and what that does is not measured.
-CEILING: dict[str, GradeWord] = {
-    "model.missing": "partial",
-    "model.changed": "partial",
-    "model.unhashed": "partial",
-    "input.missing": "partial",
-    "input.damaged": "partial",
-    "node.unknown": "partial",
-    "node.version_changed": "partial",
-    "parameter.unknown": "partial",
-    "library.changed": "approximate",
-    "library.missing": "partial",
-    "python.changed": "approximate",
-    "device.changed": "approximate",
-    "device.missing": "partial",
-    "threads.changed": "approximate",
-    "precision.changed": "approximate",
-    "nondeterministic": "approximate",
+
+@dataclass(frozen=True)
+class Code:
+    """What a gap's code means: the best grade it leaves possible, and why."""
+
+    best: GradeWord
+    why: str
+
+
+# Every gap there is. `partial`: something needed is not there, so nothing is run. `approximate`: everything asked for
+# is there, but what surrounds it changed, or it is not what the record names. `full`: it is made up for, and said.
+CODES: dict[str, Code] = {
+    "model.missing": Code("partial", "the model's file is not there, or not in this library"),
+    "model.changed": Code("partial", "the file is other content now"),
+    "model.unhashed": Code("partial", "the record names a model without a digest, and none of that name is here"),
+    "model.name_only": Code("approximate", "only the model's name is known, and a name is no identity"),
+    "model.substituted": Code("approximate", "the user chose to run with another model than the recorded one"),
+    "model.restorable": Code("full", "the file is gone or changed, but its exact content is kept in the library"),
+    "seed.unknown": Code("partial", "a node draws, and the record has no seed for it"),
+    "parameter.unknown": Code("partial", "record and node type do not agree on a parameter"),
+    "input.missing": Code("partial", "the store lost a reference file"),
+    "input.damaged": Code("partial", "a reference file is not what was stored"),
+    "node.unknown": Code("partial", "the node type is not installed"),
+    "node.version_changed": Code("partial", "the node type is here, in a version that means something else"),
+    "workflow.unreadable": Code("partial", "what was done cannot be read from the record"),
+    "tool.unknown": Code("approximate", "the record does not say which tool, in which surroundings, made it"),
+    "hosted.unpinned": Code("approximate", "a service made it, and may have changed since"),
+    "batch.unknown": Code("approximate", "the place in a batch is not recorded, and can decide the noise"),
+    "library.missing": Code("partial", "a library that took part is not installed"),
+    "library.changed": Code("approximate", "a library has another version"),
+    "python.changed": Code("approximate", "another Python, by its first two numbers"),
+    "device.missing": Code("partial", "it ran on a kind of device there is none of"),
+    "device.changed": Code("approximate", "another processor, instruction set, GPU, driver or CUDA"),
+    "threads.changed": Code("approximate", "another number of threads"),
+    "precision.changed": Code("approximate", "other precision or determinism switches"),
+    "nondeterministic": Code("approximate", "it can come out differently from one run to the next"),
 }
 
 
@@ -35,13 +55,22 @@ CEILING: dict[str, GradeWord] = {
 class Gap:
     """Something reproduction needs and the record lacks, or the system no longer has, or has differently.
 
-    `code` is one of CEILING; `subject` is what it is about (a node, a model, a library); `remedy` is the way out.
+    `code` is one of CODES; `subject` is what it is about (a node, a model, a library); `remedy` is the way out.
+    `measured` is what measurements say that this difference does to pixels, "" where nothing was measured: "identical"
+    (in every comparison), "close" (within a few 8-bit steps) or "different"; `evidence` says how often and how far.
     """
 
     code: str
     subject: str
     message: str
     remedy: str
+    measured: Measured = later("")
+    evidence: str = later("")
+
+    @property
+    def best(self) -> GradeWord:
+        """The best grade this gap leaves: its code's, or full for a difference that was measured to make none."""
+        return "full" if self.measured == "identical" else CODES[self.code].best
 
 
 @record
@@ -53,8 +82,6 @@ class Grade:
 
 
 def grade_of(gaps: Iterable[Gap]) -> Grade:
-    """The grade that `gaps` leave: the lowest of their ceilings, full when there are none."""
+    """The grade that `gaps` leave: the lowest that any of them allows, full when there are none."""
     found = tuple(gaps)
-    ceilings = {CEILING[gap.code] for gap in found}
-    word: GradeWord = "partial" if "partial" in ceilings else "approximate" if ceilings else "full"
-    return Grade(grade=word, gaps=found)
+    return Grade(grade=min((gap.best for gap in found), key=_LOWEST_FIRST.index, default="full"), gaps=found)

@@ -38,6 +38,55 @@ class ModelPart:
 
 
 @record
+class ModelPlace:
+    """A file (or pipeline folder) that was seen to hold this content: from `first_seen` until `last_seen`, and not any
+    more since `gone` ("" while it is there). `path` is absolute; `size` is bytes; times are UTC."""
+
+    kind: Literal["model-place"] = "model-place"
+    format: Literal[1] = 1
+    path: str
+    digest: str
+    size: int
+    first_seen: str
+    last_seen: str
+    gone: str = ""
+
+
+@record
+class ModelHashes:
+    """The names other tools have for the content `digest`, as lower-case hexadecimal digits.
+
+    `sha256` is of the whole file (its first 10 digits are AutoV2); `autov1` of 64 KiB at 1 MiB, 8 digits; `tensors` of
+    all that follows a safetensors header (its first 12 digits are AutoV3). "" where a hash does not exist for a file.
+    """
+
+    kind: Literal["model-hashes"] = "model-hashes"
+    format: Literal[1] = 1
+    digest: str
+    sha256: str
+    autov1: str
+    tensors: str
+    created: str
+
+
+@record
+class KeptModel:
+    """A model whose content is in the store, from where it can be restored. `files` is empty for a single file.
+
+    `how` is "reflink", "hard link" or "copy": the weakest way that any of its files was taken over.
+    """
+
+    kind: Literal["kept-model"] = "kept-model"
+    format: Literal[1] = 1
+    digest: str
+    size: int
+    files: tuple[ModelPart, ...]
+    how: str
+    created: str
+    author: str
+
+
+@record
 class ModelVersion:
     """Exact content under a name.
 

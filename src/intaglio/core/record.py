@@ -34,6 +34,17 @@ class FrozenDict(dict[str, Any]):
 # The default of mapping fields.
 EMPTY: Mapping[str, Any] = FrozenDict()
 
+_LATER = "later"
+_ALWAYS = object()
+
+
+def later(default: Any) -> Any:
+    """The default of a field that came after its format's first release: written only when it says something else.
+
+    So a record from before keeps its digest when it is read and written again.
+    """
+    return dataclasses.field(default=default, metadata={_LATER: True})
+
 
 def frozen(value: Any) -> Any:
     """`value` with every dict and list inside it made unchangeable."""
@@ -55,13 +66,22 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(getattr(value, name)) for name in _field_names(type(value))}
+        found = ((name, getattr(value, name), silent) for name, silent in _fields_written(type(value)))
+        return {name: plain(item) for name, item, silent in found if silent is _ALWAYS or item != silent}
     return value
 
 
 @cache
 def _field_names(cls: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(cls))
+
+
+@cache
+def _fields_written(cls: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Each field's name, and the value at which it is left out."""
+    return tuple(
+        (field.name, field.default if _LATER in field.metadata else _ALWAYS) for field in dataclasses.fields(cls)
+    )
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -47,6 +47,23 @@ class Version:
         return f"v{self.number}-{self.label}" if self.label else f"v{self.number}"
 
 
+@record
+class Remark:
+    """What somebody said of a version later, with name and date; `version` is its digest. Said again, the last counts.
+
+    `what` is "needs-legacy-model": it cannot come back until a model that is gone returns. `holds` False takes it back.
+    """
+
+    kind: Literal["remark"] = "remark"
+    format: Literal[1] = 1
+    version: str
+    what: str
+    holds: bool
+    note: str = ""
+    created: str
+    author: str
+
+
 def slug(text: str) -> str:
     """A label as it appears in names: lower case, words joined by "-", letters of any script kept."""
     folded = unicodedata.normalize("NFKC", text).lower()

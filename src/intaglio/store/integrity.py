@@ -12,24 +12,10 @@ from sqlalchemy.schema import ForeignKeyConstraint
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
-from intaglio.store.rows import (
-    ASSETS,
-    COUNTERS,
-    EVENTS,
-    MODELS,
-    NODE_RECORDS,
-    REPRODUCTIONS,
-    TASKS,
-    VERSIONS,
-    WORKFLOWS,
-    RecordTable,
-)
+from intaglio.store.rows import NODE_RECORDS, SEALED, VERSIONS
 from intaglio.store.schema import documents, metadata, step_outputs, version_outputs
 
-_SEALED: tuple[RecordTable[Any], ...] = (
-    WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, COUNTERS,
-)  # fmt: skip
-_NAMES = {records.table.name: records for records in _SEALED}
+_NAMES = {records.table.name: records for records in SEALED}
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ def _check_outputs(connection: Connection) -> Iterator[Problem]:
     """Every sealed row, and the two tables of outputs against the records they are taken from."""
     steps: set[tuple[object, ...]] = set()
     kept: set[tuple[object, ...]] = set()
-    for records in _SEALED:
+    for records in SEALED:
         for row in connection.execute(select(records.table)):
             try:
                 record = records.read(row)
@@ -116,5 +102,5 @@ def _named(table: Table, row: Row[Any]) -> tuple[str, str]:
 def count_rows(database: Database) -> int:
     """How many records a library holds."""
     with database.read() as connection:
-        tables = (documents, *(records.table for records in _SEALED))
+        tables = (documents, *(records.table for records in SEALED))
         return sum(connection.execute(select(func.count()).select_from(table)).scalar() or 0 for table in tables)

@@ -13,18 +13,24 @@ from sqlalchemy import ColumnElement, Connection, Executable, Row, Table, func, 
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import PREFIX, canonical
 from intaglio.core.codec import decode, digest, digest_body, encode
+from intaglio.core.envelope import Envelope
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.core.fidelity import Reproduction
-from intaglio.core.model import ModelVersion
+from intaglio.core.model import KeptModel, ModelHashes, ModelPlace, ModelVersion
 from intaglio.core.record import record
 from intaglio.core.task import Event, NodeRecord, Task
-from intaglio.core.version import Version
+from intaglio.core.version import Remark, Version
 from intaglio.store.schema import (
     assets,
     counters,
+    envelopes,
     events,
+    kept_models,
+    model_hashes,
+    model_places,
     models,
     node_records,
+    remarks,
     reproductions,
     tasks,
     versions,
@@ -165,3 +171,18 @@ REPRODUCTIONS = RecordTable(
     reproductions, Reproduction, lambda r: {"digest": digest(r), "version": r.version}, "digest"
 )
 COUNTERS = RecordTable(counters, Counter, lambda c: {"name": c.name, "value": c.value}, "name")
+REMARKS = RecordTable(remarks, Remark, lambda r: {"digest": digest(r), "version": r.version, "what": r.what}, "digest")
+ENVELOPES = RecordTable(envelopes, Envelope, lambda e: {"digest": digest(e), "model": e.model.digest}, "digest")
+MODEL_PLACES = RecordTable(model_places, ModelPlace, lambda p: {"path": p.path, "digest": p.digest}, "path")
+MODEL_HASHES = RecordTable(
+    model_hashes,
+    ModelHashes,
+    lambda h: {"digest": h.digest, "sha256": h.sha256, "autov1": h.autov1, "tensors": h.tensors},
+    "digest",
+)
+KEPT_MODELS = RecordTable(kept_models, KeptModel, lambda k: {"digest": k.digest}, "digest")
+# Every table of sealed records.
+SEALED: tuple[RecordTable[Any], ...] = (
+    WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, REMARKS, ENVELOPES, MODEL_PLACES,
+    MODEL_HASHES, KEPT_MODELS, COUNTERS,
+)  # fmt: skip

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The name of the newest script in migrations/versions, which makes exactly the tables below.
-REVISION = "2026_11_20_first_tables"
+REVISION = "2026_11_21_models_by_content"
 
 
 class _Body(LargeBinary):
@@ -183,4 +183,27 @@ reproductions = Table(
     _word("version", ForeignKey("versions.digest"), index=True),
     *_sealed(),
 )
+remarks = Table(
+    "remarks",
+    metadata,
+    _seq(),
+    _word("digest", unique=True),
+    _word("version", ForeignKey("versions.digest"), index=True),
+    _word("what"),
+    *_sealed(),
+)
+envelopes = Table("envelopes", metadata, _seq(), _word("digest", unique=True), _word("model", index=True), *_sealed())
+model_places = Table(
+    "model_places", metadata, _seq(), _word("path", index=True), _word("digest", index=True), *_sealed()
+)
+model_hashes = Table(
+    "model_hashes",
+    metadata,
+    _word("digest", primary_key=True),
+    _word("sha256", index=True),
+    _word("autov1", index=True),
+    _word("tensors", index=True),
+    *_sealed(),
+)
+kept_models = Table("kept_models", metadata, _word("digest", primary_key=True), *_sealed())
 counters = Table("counters", metadata, _word("name", primary_key=True), _number("value"), *_sealed())
