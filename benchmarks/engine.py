@@ -20,7 +20,8 @@ from intaglio.core.workflow import Workflow, parse_workflow
 from intaglio.engine.environment import capture
 from intaglio.engine.execute import Work, execute
 from intaglio.engine.freeze import freeze
-from intaglio.engine.resolve import Resources, resolve
+from intaglio.engine.resolve import resolve
+from intaglio.engine.resources import Resources
 
 LENGTHS = (10, 100, 500, 1000)
 COMFYUI = "ComfyUI, measured earlier: 1.6 ms a node for 50 nodes, 24 ms a node for 500; it refuses 990"

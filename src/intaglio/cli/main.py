@@ -118,7 +118,8 @@ def _ended(arguments: Sequence[str] | None, as_json: bool) -> int:
 def _located(error: IntaglioError) -> str:
     """The message with the node it is about in front, unless it names it already."""
     named = not error.step or str(error).startswith(("node ", "workflow"))
-    return str(error) if named else f"node {error.step!r}: {error}"
+    where = f"node {error.step!r}, {error.field}" if error.field else f"node {error.step!r}"
+    return str(error) if named else f"{where}: {error}"
 
 
 def _way_out(error: IntaglioError) -> str:

@@ -23,7 +23,7 @@ def list_(app: App) -> None:
     """Node types at hand."""
     with app.open() as studio:
         found = studio.nodes.list()
-    rows = [(t.name, f"@{t.version}", "seeded" if t.draws else "", t.doc.splitlines()[0]) for t in found]
+    rows = [(t.name, f"@{t.version}", ", ".join(_flags(t)), t.doc.splitlines()[0]) for t in found]
     app.show([described(t) for t in found], lambda: table(rows))
 
 
@@ -46,10 +46,24 @@ def described(node_type: NodeType) -> dict[str, Any]:
         "role": node_type.role,
         "draws": node_type.draws,
         "batch": node_type.batch,
+        "deterministic": node_type.deterministic,
+        "networked": node_type.networked,
+        "migrations": sorted(node_type.migrations),
+        "together": [list(group) for group in node_type.together],
         "inputs": [{"name": p.name, "type": p.type, "optional": p.optional} for p in node_type.inputs],
         "outputs": [{"name": p.name, "type": p.type} for p in node_type.outputs],
         "params": [_param(param) for param in node_type.params],
     }
+
+
+def _flags(node_type: NodeType) -> list[str]:
+    """What sets a node type apart, in words."""
+    flags = {
+        "seeded": node_type.draws,
+        "not deterministic": not node_type.deterministic,
+        "asks a service": node_type.networked,
+    }
+    return [name for name, so in flags.items() if so]
 
 
 def _param(param: Param) -> dict[str, Any]:
@@ -63,6 +77,8 @@ def _param(param: Param) -> dict[str, Any]:
 
 def _words(node_type: NodeType) -> None:
     say(f"{node_type.name}@{node_type.version}  {node_type.doc}", keep="\n")
+    for line in _facts(node_type):
+        say(f"  {line}")
     say()
     rows = [("input", p.name, p.type, "optional" if p.optional else "", "") for p in node_type.inputs]
     if node_type.draws:
@@ -70,8 +86,33 @@ def _words(node_type: NodeType) -> None:
     if node_type.batch:
         rows.append(("count", "count", "integer", "", "How many pictures; each has a seed of its own."))
     for param in node_type.params:
-        default = "required" if param.required else "the model's own" if param.from_model else repr(param.default)
         limits = param.bounds or " | ".join(param.choices)
-        rows.append(("param", param.name, param.type, f"{default}{'; ' if limits else ''}{limits}", param.doc))
+        if limits and param.several:
+            limits = f"weight {limits}"
+        shown = f"{_default(param)}{'; ' if limits else ''}{limits}"
+        kind = f"{param.type} ({param.model_kind})" if param.type == "model" and param.model_kind else param.type
+        rows.append(("param", param.name, kind, shown, param.doc))
     rows += [("output", p.name, p.type, "", "") for p in node_type.outputs]
     table(rows, "  ")
+
+
+def _facts(node_type: NodeType) -> list[str]:
+    """What else there is to know: older versions it runs, what goes together, what it cannot promise."""
+    facts = []
+    older = [number for number in range(1, node_type.version) if node_type.runs(number)]
+    if older:
+        facts.append(f"runs what was recorded as {', '.join(f'@{number}' for number in older)}, as it meant then")
+    facts += [f"give {' and '.join(group)} together, or none of them" for group in node_type.together]
+    if not node_type.deterministic:
+        facts.append("not deterministic: the same seed and inputs may give another picture; no use in production")
+    if node_type.networked:
+        facts.append("asks a service, which may change; no use in production")
+    return facts
+
+
+def _default(param: Param) -> str:
+    if param.required:
+        return "required"
+    if param.from_model:
+        return "the model's own"
+    return "none" if param.default is None or param.several else repr(param.default)

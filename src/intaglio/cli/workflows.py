@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from intaglio.cli.app import App, common, say, short, table
+
+if TYPE_CHECKING:
+    from intaglio.engine.lint import Finding
+
+NOT_FIXED = 2
 
 
 @click.group()
@@ -52,9 +59,24 @@ def show(app: App, workflow: str) -> None:
 
 @workflows.command()
 @click.argument("workflow")
+@click.option("--strict", is_flag=True, help="Name all that could make two runs differ; exit code 2 when it would.")
 @common
-def check(app: App, workflow: str) -> None:
+def check(app: App, workflow: str, strict: bool) -> int:
     """Check a workflow file, or one in the library, without running it."""
+    if strict:
+        with app.open() as studio:
+            findings = studio.workflows.lint(workflow)
+        app.show({"findings": findings}, lambda: _findings(findings))
+        return NOT_FIXED if any(finding.level == "error" for finding in findings) else 0
     with app.open() as studio:
         found = studio.workflows.check(workflow)
     app.show(found, lambda: say(f"{found.name}: {len(found.nodes)} nodes, {found.mode}; nothing wrong"))
+    return 0
+
+
+def _findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        say(f"{finding.level:6}  {finding.code:20}  {finding.message}")
+        say(f"        {finding.remedy}")
+    if not any(finding.level == "error" for finding in findings):
+        say("fixed: every run gives the same pictures" + (", remarks aside" if findings else ""))

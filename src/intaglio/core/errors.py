@@ -12,12 +12,14 @@ from collections.abc import Sequence
 class IntaglioError(Exception):
     """Anything Intaglio refuses or cannot do. `hint` is an imperative sentence, or empty.
 
-    `step` is the step that was at work; `way_on` the command that goes on with a task that was stopped half-way.
+    `step` is the step that was at work, `field` the part of it; `way_on` the command that goes on with a task that was
+    stopped half-way.
     """
 
     code = "error"
     hint = ""
     step = ""
+    field = ""
     way_on = ""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -77,6 +79,16 @@ class UnpinnedModel(Invalid):
     def __init__(self, nodes: Sequence[str]) -> None:
         super().__init__(f"production mode needs an exact model on: {', '.join(nodes)}")
         self.nodes = tuple(nodes)
+
+
+class Unfixed(Invalid):
+    """Production mode met something else that may give other pictures the next time."""
+
+    code = "workflow.unfixed"
+
+    def __init__(self, reasons: Sequence[str], *, hint: str) -> None:
+        super().__init__(f"production mode needs everything fixed: {'; '.join(reasons)}", hint=hint)
+        self.reasons = tuple(reasons)
 
 
 class InvalidRecord(Invalid):

@@ -8,9 +8,11 @@ from typing import Literal
 from intaglio.core.environment import Environment
 from intaglio.core.grade import Gap
 from intaglio.core.model import ModelRef, ModelVersion
+from intaglio.core.nodegaps import step_gaps
 from intaglio.core.nodetype import NodeTypes
 from intaglio.core.plan import Plan
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.workflow import Workflow
 
 # "restorable": the file is missing or changed, and the library keeps the exact content.
 ModelState = Literal["ok", "missing", "changed", "restorable"]
@@ -26,31 +28,10 @@ UNMEASURED = "what that changes is not measured"
 _BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
 
 
-def node_gaps(plan: Plan, types: NodeTypes) -> Iterator[Gap]:
-    """Node types that are gone, or that no longer take what the plan hands them."""
+def node_gaps(plan: Plan, types: NodeTypes, workflow: Workflow | None = None) -> Iterator[Gap]:
+    """Node types that are gone, or that would not do what was recorded. `workflow` tells what was left to a default."""
     for step in plan.steps:
-        name = f"{step.type}@{step.type_version}"
-        node_type = types.exact(step.type, step.type_version)
-        if node_type is None:
-            code = "node.version_changed" if step.type in types else "node.unknown"
-            here = f"; here it is {step.type}@{types[step.type].version}" if step.type in types else ""
-            yield Gap(
-                code=code,
-                subject=step.id,
-                message=f"node {step.id!r} ran as {name}, which is not installed{here}",
-                remedy=f"Install the Intaglio or plug-in version that has {name}.",
-            )
-            continue
-        handed = {*step.params, *step.models, *step.assets}
-        declared = {param.name for param in node_type.params}
-        required = {param.name for param in node_type.params if param.type not in ("model", "image")}
-        for parameter in sorted((handed - declared) | (required - handed)):
-            yield Gap(
-                code="parameter.unknown",
-                subject=f"{step.id}.{parameter}",
-                message=f"{name} and the record of node {step.id!r} do not agree on parameter {parameter!r}",
-                remedy=f"Install the version that has {name} as it was recorded.",
-            )
+        yield from step_gaps(step, types, workflow.nodes.get(step.node) if workflow else None)
 
 
 def model_gaps(
@@ -160,13 +141,21 @@ def environment_gaps(then: Environment, now: Environment, *, devices: set[str]) 
 
     `devices` are those that models ran on, empty when none did: then only what every node uses counts.
     """
-    plugins = [name for name in then.libraries if name.startswith("plugin:")]
-    yield from _library_gaps(then, now, (*_EVERY_NODE, *(_MODELS if devices else ()), *plugins))
+    yield from _library_gaps(then, now, pixel_libraries(then) if devices else (*_EVERY_NODE, *_plugins(then)))
     if then.python.split(".")[:2] != now.python.split(".")[:2]:
         yield _changed("python.changed", "python", then.python, now.python, f"Use Python {then.python}.")
     if devices:
         yield from _device_gaps(then, now, devices)
         yield from _setting_gaps(then, now)
+
+
+def pixel_libraries(environment: Environment) -> tuple[str, ...]:
+    """The libraries of an environment whose version can change what a model makes."""
+    return (*_EVERY_NODE, *_MODELS, *_plugins(environment))
+
+
+def _plugins(environment: Environment) -> list[str]:
+    return [name for name in environment.libraries if name.startswith("plugin:")]
 
 
 def _device_gaps(then: Environment, now: Environment, devices: set[str]) -> Iterator[Gap]:

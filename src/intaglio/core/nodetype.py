@@ -1,7 +1,9 @@
 """What a node can be, read from the signature of the function that does its work.
 
 Before `*` stand the inputs, which arrive over edges; after it the parameters, which become form fields. A parameter of
-type `ModelFile` names a model, one of type `Image` a reference picture; `seed` present means that the node draws.
+type `ModelFile` names a model (`ModelFile | None = None` one that may be left out), `tuple[Lora, ...]` several with a
+weight each, `tuple[Embedding, ...]` several with a token each; one of type `Image` is a reference picture. `seed`
+present means that the node draws.
 """
 
 from __future__ import annotations
@@ -10,16 +12,22 @@ import inspect
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from intaglio.core.context import ModelFile
+from intaglio.core import entries
+from intaglio.core.context import Embedding, Lora, ModelFile
 from intaglio.core.image import Image
+from intaglio.core.record import Json, plain
 
 Role = Literal["work", "form", "version", "output"]
 REQUIRED = inspect.Parameter.empty
 MAX_TEXT = 4 * 2**20
+
+# Takes the parameters a step recorded under one version of a node type to those of the next that mean exactly what
+# they meant then; a ValueError says why there are none.
+Migration = Callable[[dict[str, Json]], dict[str, Json]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class ModelKind:
-    """Which kind of model a `ModelFile` parameter takes."""
+    """Which kind of model a parameter takes."""
 
     kind: str
 
@@ -64,7 +72,8 @@ class Port:
 class Param:
     """A parameter: its type, default and bounds, and where a missing value comes from.
 
-    `type` is "integer", "number", "boolean", "string", "model" or "image" (a reference picture, given as a path).
+    `type` is "integer", "number", "boolean", "string", "model", "loras" or "embeddings" (several models; the bounds are
+    those of a weight), or "image" (a reference picture, given as a path).
     """
 
     name: str
@@ -83,8 +92,20 @@ class Param:
         """Whether a value must be given."""
         return self.default is REQUIRED
 
+    @property
+    def several(self) -> bool:
+        """Whether it takes several models."""
+        return self.type in entries.WORDS
+
     def check(self, value: object) -> Any:
-        """`value` as the function takes it (an int for a number becomes a float). Raises ValueError in plain words."""
+        """`value` as the function takes it: an int for a number becomes a float, a list of models their entries.
+
+        Raises ValueError in plain words.
+        """
+        if self.several:
+            return entries.parse_entries(self.type, value, self._number)
+        if value is None and self.default is None:
+            return None
         match self.type:
             case "boolean":
                 if not isinstance(value, bool):
@@ -96,6 +117,10 @@ class Param:
         if self.choices and value not in self.choices:
             raise ValueError(f"{_shown(value)} is not one of: {', '.join(self.choices)}")
         return value
+
+    def check_recorded(self, value: object) -> Any:
+        """`value` as a step records it: as `check`, and of several models the weights or tokens. Raises ValueError."""
+        return entries.check_words(self.type, value, self._number) if self.several else self.check(value)
 
     def _number(self, value: object) -> int | float:
         whole = self.type == "integer"
@@ -130,7 +155,12 @@ class Param:
 
 @dataclass(frozen=True)
 class NodeType:
-    """A node type: its declaration, and the function that does the work."""
+    """A node type: its declaration, and the function that does the work.
+
+    `migrations` lead from a version to the next one. `together` are names of parameters and inputs that are given all
+    or none. `deterministic` is False for a type whose pictures its seed and inputs do not decide; `networked` is True
+    for one that asks a service.
+    """
 
     name: str
     version: int
@@ -142,10 +172,46 @@ class NodeType:
     batch: bool
     role: Role
     doc: str
+    migrations: Mapping[int, Migration] = field(default_factory=dict, repr=False)
+    together: tuple[tuple[str, ...], ...] = ()
+    deterministic: bool = True
+    networked: bool = False
 
     def param(self, name: str) -> Param | None:
         """The parameter of that name, or None."""
         return next((param for param in self.params if param.name == name), None)
+
+    def runs(self, version: int) -> bool:
+        """Whether it can run what was recorded under `version` of it: the same one, or migrations lead here."""
+        return version <= self.version and all(number in self.migrations for number in range(version, self.version))
+
+    def migrate(self, version: int, params: Mapping[str, Json]) -> dict[str, Json]:
+        """The parameters that a step recorded under `version`, as this version takes them.
+
+        Raises ValueError saying why nothing here means what they meant.
+        """
+        values: dict[str, Json] = plain(params)
+        for number in range(version, self.version):
+            try:
+                values = self.migrations[number](values)
+            except ValueError:
+                raise
+            except Exception as error:
+                # Somebody else's code on a record of any age: whatever it raises is a reason, never a traceback.
+                raise ValueError(f"its migration failed: {type(error).__name__}: {error}") from error
+        if version != self.version:
+            self._check_migrated(values)
+        return values
+
+    def _check_migrated(self, values: Mapping[str, Json]) -> None:
+        declared = {param.name: param for param in self.params if param.type not in ("model", "image")}
+        for name in sorted(declared.keys() ^ values.keys()):
+            raise ValueError(f"its migration {'leaves out' if name in declared else 'makes up'} the parameter {name!r}")
+        for name, param in declared.items():
+            try:
+                param.check_recorded(values[name])
+            except ValueError as error:
+                raise ValueError(f"parameter {name!r}: {error}") from error
 
 
 class NodeTypes(Mapping[str, NodeType]):
@@ -175,13 +241,28 @@ class NodeTypes(Mapping[str, NodeType]):
         """The node type of that name and version, or None."""
         return self._exact.get((name, version))
 
+    def meaning(self, name: str, version: int) -> NodeType | None:
+        """The type that runs what was recorded as name@version: that very one, else the newest if its migrations lead
+        there, else None."""
+        newest = self._newest.get(name)
+        return self.exact(name, version) or (newest if newest is not None and newest.runs(version) else None)
+
 
 def node_type(
-    name: str, *, version: int, batch: bool = False, role: Role = "work"
+    name: str,
+    *,
+    version: int,
+    batch: bool = False,
+    role: Role = "work",
+    migrations: Mapping[int, Migration] | None = None,
+    together: Sequence[tuple[str, ...]] = (),
+    deterministic: bool = True,
+    networked: bool = False,
 ) -> Callable[[Callable[..., Any]], NodeType]:
     """Declare a node type by the signature of its function; the name is what workflows say.
 
-    `batch`: the node takes a `count`. Raises TypeError when the signature cannot be a declaration.
+    `batch`: the node takes a `count`. `migrations[n]` takes the parameters of version n to those of n + 1; inputs and
+    outputs keep their names over it. Raises TypeError when the signature cannot be a declaration.
     """
 
     def declare(function: Callable[..., Any]) -> NodeType:
@@ -189,7 +270,7 @@ def node_type(
         signature = inspect.signature(function)
         positional = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY]
         keyword = [p for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-        return NodeType(
+        declared = NodeType(
             name=name,
             version=version,
             function=function,
@@ -200,19 +281,42 @@ def node_type(
             batch=batch,
             role=role,
             doc=inspect.getdoc(function) or "",
+            migrations=dict(migrations or {}),
+            together=tuple(together),
+            deterministic=deterministic,
+            networked=networked,
         )
+        _check_declared(declared)
+        return declared
 
     return declare
 
 
-_SCALARS = {int: "integer", float: "number", bool: "boolean", str: "string", ModelFile: "model", Image: "image"}
+def _check_declared(declared: NodeType) -> None:
+    """Raises TypeError for a migration from no earlier version, or names that belong together and are not there."""
+    for number in declared.migrations:
+        if not 1 <= number < declared.version:
+            raise TypeError(f"{declared.name}@{declared.version}: there is no migration from version {number}")
+    known = {port.name for port in declared.inputs} | {param.name for param in declared.params}
+    for name in (name for group in declared.together for name in group):
+        if name not in known:
+            raise TypeError(f"{declared.name}: {name!r} is neither an input nor a parameter")
+
+
+_SCALARS: dict[Any, str] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    ModelFile: "model",
+    tuple[Lora, ...]: "loras",
+    tuple[Embedding, ...]: "embeddings",
+    Image: "image",
+}
 
 
 def _port(name: str, hint: Any) -> Port:
-    base, _ = _unwrap(hint)
-    optional = typing.get_origin(base) in (typing.Union, types.UnionType) and type(None) in typing.get_args(base)
-    if optional:
-        base = next(arg for arg in typing.get_args(base) if arg is not type(None))
+    base, optional = _or_none(_unwrap(hint)[0])
     if base is not Image:
         raise TypeError(f"{name}: an edge carries an Image, not {base!r}")
     return Port(name, "image", optional)
@@ -227,6 +331,8 @@ def _outputs(hint: Any) -> tuple[Port, ...]:
 
 def _param(name: str, hint: Any, default: Any) -> Param:
     base, extras = _unwrap(hint)
+    if default is None and _or_none(base) == (ModelFile, True):
+        base = ModelFile
     choices: tuple[str, ...] = ()
     if typing.get_origin(base) is Literal:
         choices, base = typing.get_args(base), str
@@ -246,6 +352,13 @@ def _param(name: str, hint: Any, default: Any) -> Param:
         settled_by=found[Settle].by if Settle in found else "",
         doc=found.get(str, ""),
     )
+
+
+def _or_none(hint: Any) -> tuple[Any, bool]:
+    """A type without its `| None`, and whether it had one."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint):
+        return next(arg for arg in typing.get_args(hint) if arg is not type(None)), True
+    return hint, False
 
 
 def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:

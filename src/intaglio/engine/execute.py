@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any
 
-from intaglio.core.context import Context, Generation, Hooks, ModelFile
+from intaglio.core.context import Context, Embedding, Generation, Hooks, Lora, ModelFile
+from intaglio.core.entries import owner, slot
 from intaglio.core.errors import IntaglioError, NodeFailed
 from intaglio.core.image import Image
 from intaglio.core.model import ModelRef
 from intaglio.core.nodetype import NodeType, NodeTypes
 from intaglio.core.plan import Plan, Step, content_key
-from intaglio.core.record import Json
 from intaglio.core.snapshot import StepResult
 
 MOST_WORKERS = 4
@@ -167,9 +168,11 @@ class _Run:
 
     def _call(self, step: Step, notes: list[str]) -> tuple[dict[str, Image], dict[str, str]]:
         """The new pictures a step made, and the digests of those it only passed on."""
-        node_type = self.work.types.exact(step.type, step.type_version)
+        node_type = self.work.types.meaning(step.type, step.type_version)
         if node_type is None:
             raise NodeFailed(step.id, f"node type {step.type}@{step.type_version} is not installed")
+        if node_type.version != step.type_version:
+            notes.append(f"run by {node_type.name}@{node_type.version}, which does what {step.type_version} did")
         arguments = {name: self._image(source.step, source.output) for name, source in step.inputs.items()}
         files = {name: self.work.load(asset.digest) for name, asset in step.assets.items()}
         result = _called(node_type, step, arguments, files, self._models(step), self._context(step, notes))
@@ -220,21 +223,50 @@ def _called(
     context: Context,
 ) -> object:
     """Call a node's function with exactly what the plan says."""
-    params: dict[str, Json] = {}
-    for name, value in step.params.items():
-        param = node_type.param(name)
-        # The written form of a record does not tell 4 from 4.0; the declaration does.
-        params[name] = float(value) if param is not None and param.type == "number" else value
+    params = _params(node_type, step, models)
+    single = {name: model for name, model in models.items() if owner(name) == name}
     seed = {"seed": step.seed.number} if step.seed is not None else {}
     missing = {port.name: None for port in node_type.inputs if port.name not in inputs}
     try:
-        return node_type.function(context, **inputs, **missing, **params, **files, **models, **seed)
+        return node_type.function(context, **inputs, **missing, **params, **files, **single, **seed)
     except IntaglioError as error:
         error.step = error.step or step.id
         raise
     except Exception as error:
         # A node may be anybody's code; whatever it raises becomes a failed task, never a traceback for the user.
         raise NodeFailed(step.id, f"{type(error).__name__}: {error}") from error
+
+
+def _params(node_type: NodeType, step: Step, models: Mapping[str, ModelFile]) -> dict[str, Any]:
+    """The recorded parameters as the function takes them. Raises NodeFailed."""
+    try:
+        params: dict[str, Any] = node_type.migrate(step.type_version, step.params)
+    except ValueError as error:
+        raise NodeFailed(
+            step.id, f"{node_type.name}@{node_type.version} cannot mean what was recorded: {error}"
+        ) from error
+    for param in node_type.params:
+        if param.name not in params:
+            continue
+        words = params[param.name]
+        match param.type:
+            case "number":
+                # The written form of a record does not tell 4 from 4.0; the declaration does.
+                params[param.name] = float(words)
+            case "loras":
+                files = _several(step, param.name, len(words), models)
+                params[param.name] = tuple(Lora(file, float(word)) for file, word in zip(files, words, strict=True))
+            case "embeddings":
+                files = _several(step, param.name, len(words), models)
+                params[param.name] = tuple(Embedding(file, word) for file, word in zip(files, words, strict=True))
+    return params
+
+
+def _several(step: Step, name: str, count: int, models: Mapping[str, ModelFile]) -> list[ModelFile]:
+    slots = [slot(name, index) for index in range(count)]
+    if set(slots) != {held for held in models if owner(held) == name}:
+        raise NodeFailed(step.id, f"the record does not hold one model for each of its {name}")
+    return [models[held] for held in slots]
 
 
 def _outputs(node_type: NodeType, step: Step, result: object) -> dict[str, Image]:

@@ -59,5 +59,5 @@ def outputs_of(plan: Plan, results: Mapping[str, StepResult], types: NodeTypes) 
 
 
 def _role(types: NodeTypes, name: str, version: int) -> str:
-    node_type = types.exact(name, version)
+    node_type = types.meaning(name, version)
     return node_type.role if node_type else ""

@@ -1,48 +1,61 @@
-"""Pictures out of diffusion models."""
+"""Pictures out of diffusion models: from words, and from another picture."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from intaglio.core.context import Context, Generation, ModelFile
-from intaglio.core.errors import BackendMissing
+from intaglio.core.context import Context, Generation
 from intaglio.core.image import Image
-from intaglio.core.nodetype import FromModel, Interval, ModelKind, Settle, node_type
+from intaglio.core.nodetype import FromModel, node_type
+from intaglio.nodes.painting import (
+    CONTROLLED,
+    Checkpoint,
+    ClipSkip,
+    ControlNet,
+    ControlStrength,
+    Device,
+    Dtype,
+    Embeddings,
+    Guidance,
+    Loras,
+    NegativePrompt,
+    Prompt,
+    Scheduler,
+    Side,
+    Steps,
+    Strength,
+    Vae,
+    controls,
+    painted,
+    without_adapters,
+)
 
-Checkpoint = Annotated[ModelFile, ModelKind("checkpoint"), "The model: name, name:label, or digest."]
-Steps = Annotated[int, Interval(ge=1, le=1000), "Denoising steps."]
-Guidance = Annotated[float, Interval(ge=0, le=100), "How strongly the prompt steers (CFG); 1 or less switches it off."]
-Scheduler = Annotated[
-    str,
-    FromModel("scheduler"),
-    Settle("scheduler"),
-    "Sampler by its field name (euler_a, dpmpp_2m_k, ...) or diffusers class; the model's own when left out.",
-]
-ClipSkip = Annotated[int, Interval(ge=0, le=12), "Last text-encoder layers left out; 0 for none."]
-Dtype = Annotated[Literal["float32", "float16", "bfloat16"], "Precision of the model's arithmetic."]
-Device = Annotated[str, Settle("device"), "auto, cpu, cuda, cuda:N or mps."]
-Side = Interval(ge=8, le=16384)
 
-
-@node_type("text-to-image", version=1, batch=True)
+@node_type("text-to-image", version=2, batch=True, migrations={1: without_adapters}, together=CONTROLLED)
 def text_to_image(
     ctx: Context,
+    control_image: Image | None,
     *,
     model: Checkpoint,
-    prompt: Annotated[str, "What to show."],
-    negative_prompt: Annotated[str, "What to avoid."] = "",
+    prompt: Prompt,
+    negative_prompt: NegativePrompt = "",
     width: Annotated[int, Side, FromModel("width"), "Pixels; the model's own size when left out."] = 0,
     height: Annotated[int, Side, FromModel("height"), "Pixels; the model's own size when left out."] = 0,
     steps: Steps = 20,
     guidance: Guidance = 7.0,
     scheduler: Scheduler = "",
     clip_skip: ClipSkip = 0,
+    loras: Loras = (),
+    embeddings: Embeddings = (),
+    vae: Vae = None,
+    controlnet: ControlNet = None,
+    control_strength: ControlStrength = 1.0,
     dtype: Dtype = "float32",
     device: Device = "auto",
     seed: int,
 ) -> Image:
     """Make a picture from a prompt."""
-    return _generate(
+    return painted(
         ctx,
         Generation(
             model=model,
@@ -57,29 +70,39 @@ def text_to_image(
             clip_skip=clip_skip,
             dtype=dtype,
             device=device,
+            loras=loras,
+            embeddings=embeddings,
+            vae=vae,
+            controls=controls(controlnet, control_image, control_strength),
         ),
     )
 
 
-@node_type("image-to-image", version=1, batch=True)
+@node_type("image-to-image", version=2, batch=True, migrations={1: without_adapters}, together=CONTROLLED)
 def image_to_image(
     ctx: Context,
     image: Image,
+    control_image: Image | None,
     *,
     model: Checkpoint,
-    prompt: Annotated[str, "What to show."],
-    negative_prompt: Annotated[str, "What to avoid."] = "",
-    strength: Annotated[float, Interval(ge=0.01, le=1), "How much is repainted; 1 starts from noise alone."] = 0.6,
+    prompt: Prompt,
+    negative_prompt: NegativePrompt = "",
+    strength: Strength = 0.6,
     steps: Steps = 20,
     guidance: Guidance = 7.0,
     scheduler: Scheduler = "",
     clip_skip: ClipSkip = 0,
+    loras: Loras = (),
+    embeddings: Embeddings = (),
+    vae: Vae = None,
+    controlnet: ControlNet = None,
+    control_strength: ControlStrength = 1.0,
     dtype: Dtype = "float32",
     device: Device = "auto",
     seed: int,
 ) -> Image:
     """Repaint a picture at its own size, following a prompt."""
-    return _generate(
+    return painted(
         ctx,
         Generation(
             model=model,
@@ -96,11 +119,9 @@ def image_to_image(
             device=device,
             image=image,
             strength=strength,
+            loras=loras,
+            embeddings=embeddings,
+            vae=vae,
+            controls=controls(controlnet, control_image, control_strength),
         ),
     )
-
-
-def _generate(ctx: Context, request: Generation) -> Image:
-    if ctx.generate is None:
-        raise BackendMissing("nothing here can run a diffusion model")
-    return ctx.generate(request, ctx.hooks)

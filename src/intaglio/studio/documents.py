@@ -86,6 +86,15 @@ def parse_value(text: str) -> Any:
     return text if bare and isinstance(value, str) else value
 
 
+def parse_nested(text: str) -> Any:
+    """A value given on the command line that may be a list or a mapping, in YAML or JSON; what is neither is text."""
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return text
+    return value if isinstance(value, (list, dict)) else parse_value(text)
+
+
 def _without_defaults(node: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if value not in ("", {}) and (key, value) != ("count", 1)}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from intaglio.core.model import ModelVersion
 from intaglio.core.plan import AssetRef
 from intaglio.core.seeds import FIRST_IN_SEQUENCE, drawer
-from intaglio.engine.resolve import Resources
+from intaglio.engine.resources import Resources
 from intaglio.studio.assets import Assets
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts

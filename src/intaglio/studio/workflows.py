@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import builtins
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from intaglio.core.asset import ADDRESS
 from intaglio.core.canonical import PREFIX
+from intaglio.core.entries import owner
 from intaglio.core.errors import Conflict, InvalidWorkflow, NotFound
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import plain
 from intaglio.core.workflow import Node, Workflow, parse_workflow
-from intaglio.studio.documents import SUFFIXES, parse_value, read_workflow
+from intaglio.studio.documents import SUFFIXES, parse_nested, parse_value, read_workflow
 from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
+
+if TYPE_CHECKING:
+    from intaglio.engine.lint import Finding
+
+# A place inside a parameter that takes several models: loras[0], loras[0].weight.
+_PLACE = re.compile(r"(\w+)\[(\d{1,4})\](?:\.(\w+))?\Z")
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,24 @@ class Workflows:
         check(workflow, resources(self._parts, Path()))
         return workflow
 
+    def lint(self, workflow: Workflow | str | Path) -> builtins.list[Finding]:
+        """Why two runs of a workflow may give different pictures, in either mode; production refuses the errors.
+
+        Raises InvalidWorkflow, NotFound.
+        """
+        from intaglio.engine.resolve import lint
+        from intaglio.studio.planning import resources
+
+        if not isinstance(workflow, Workflow):
+            workflow = self._read(workflow)
+        return lint(workflow, resources(self._parts, Path()))
+
+    def _read(self, given: str | Path) -> Workflow:
+        """A workflow in a file or in the library, whatever may be wrong with it in production."""
+        if Path(given).suffix in SUFFIXES or is_file(given):
+            return read_workflow(Path(given))
+        return self._named(str(given))[0]
+
     def find(self, given: Workflow | str | Path, changes: Sequence[str] = ()) -> Found:
         """What `given` means: a workflow, a file, or a name in the library; with changes like "base.seed=42" made.
 
@@ -87,7 +114,9 @@ class Workflows:
     def _setting(self, node: Node, name: str, text: str) -> Any:
         """The value that a setting's text means: text stays text, a path starts from the folder it was typed in."""
         types = self._parts.types
-        param = types[kind].param(name) if (kind := node.type.partition("@")[0]) in types else None
+        param = types[kind].param(owner(name)) if (kind := node.type.partition("@")[0]) in types else None
+        if param is not None and param.several:
+            return parse_nested(text)
         value = parse_value(text)
         if param is None or param.type not in ("string", "image"):
             return value
@@ -125,16 +154,43 @@ def apply_changes(workflow: Workflow, changes: Sequence[str], value_of: Callable
                 node=node,
                 hint=f"The nodes are: {', '.join(document['nodes'])}.",
             )
-        place = document["nodes"][node] if name in ("seed", "count") else document["nodes"][node]["params"]
+        place, key = _place(document["nodes"][node], node, name)
         _check_unpinned(workflow, node, name)
-        place[name] = value_of(workflow.nodes[node], name, text)
+        place[key] = value_of(workflow.nodes[node], name, text)
     return parse_workflow(document)
+
+
+def _place(document: dict[str, Any], node: str, name: str) -> tuple[Any, Any]:
+    """Where in a node's document a setting goes: the mapping or list, and the key or index in it."""
+    params = document["params"]
+    found = _PLACE.match(name)
+    if found is None:
+        return (document if name in ("seed", "count") else params), name
+    parameter, index, part = found[1], int(found[2]), found[3]
+    items = params.get(parameter, [])
+    if not isinstance(items, list):
+        items = params[parameter] = [items]
+    if index >= len(items):
+        raise InvalidWorkflow(
+            f"there is no {parameter}[{index}] to set",
+            node=node,
+            field=f"params.{parameter}",
+            hint=f"The workflow lists {len(items)}; give the whole list: {node}.{parameter}=[...]",
+        )
+    if part is None:
+        return items, index
+    if not isinstance(items[index], dict):
+        items[index] = {"model": items[index]}
+    return items[index], part
 
 
 def _check_unpinned(workflow: Workflow, node: str, name: str) -> None:
     """In production the pins run: a setting that they override would be recorded and never take effect."""
     pin = workflow.pins.get(node) if workflow.mode == "production" else None
-    if pin is not None and (name in pin.models or (name == "seed" and pin.seed)):
+    # The place loras[0].weight is not pinned; loras[0].model is, and with it the list as a whole.
+    slot, _, part = name.partition(".")
+    pinned = pin is not None and part in ("", "model") and any(slot in (held, owner(held)) for held in pin.models)
+    if pinned or (pin is not None and name == "seed" and pin.seed):
         raise InvalidWorkflow(
             "is pinned, and production runs what is pinned",
             node=node,

@@ -12,9 +12,9 @@ from intaglio.core.gaps import AssetState, ModelState, environment_gaps, input_g
 from intaglio.core.grade import CODES, Gap
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeTypes, node_type
-from intaglio.core.plan import AssetRef
+from intaglio.core.plan import AssetRef, Source
 
-from .samples import MODEL, REF, environment, name_of, plan_of, step
+from .samples import MODEL, REF, SEED, environment, name_of, plan_of, step
 
 
 def work(ctx: Context, image: Image, *, amount: float = 1.0, picture: Image, seed: int) -> Image:
@@ -40,20 +40,29 @@ def found(gaps: Iterable[Gap]) -> list[tuple[str, str]]:
 
 def little(**more: Any) -> Any:
     """A step of the type that is there."""
-    return step("n", "little", **{"type_version": 2, "params": {"amount": 1.0}, "assets": {"picture": PICTURE}, **more})
+    given = {
+        "type_version": 2,
+        "params": {"amount": 1.0},
+        "assets": {"picture": PICTURE},
+        "inputs": {"image": Source(step="before", output="image")},
+        "seed": SEED,
+    }
+    return step("n", "little", **{**given, **more})
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ({}, []),
-        ({"assets": {}}, []),
+        ({"assets": {}}, [("parameter.unknown", "n.picture")]),
+        ({"inputs": {}}, [("parameter.unknown", "n.image")]),
+        ({"seed": None}, [("seed.unknown", "n")]),
         ({"type": "gone"}, [("node.unknown", "n")]),
         ({"type_version": 1}, [("node.version_changed", "n")]),
         ({"params": {"amount": 1.0, "size": 2}}, [("parameter.unknown", "n.size")]),
         ({"params": {}}, [("parameter.unknown", "n.amount")]),
         ({"params": {"strength": 1}}, [("parameter.unknown", "n.amount"), ("parameter.unknown", "n.strength")]),
-        ({"assets": {"photo": PICTURE}}, [("parameter.unknown", "n.photo")]),
+        ({"assets": {"photo": PICTURE}}, [("parameter.unknown", "n.photo"), ("parameter.unknown", "n.picture")]),
         ({"models": {"model": REF}}, [("parameter.unknown", "n.model")]),
     ],
 )
@@ -66,6 +75,7 @@ def test_node_gaps(changed: dict[str, Any], expected: list[tuple[str, str]]) -> 
 def test_a_changed_node_names_the_version_that_is_here() -> None:
     gap = next(node_gaps(plan_of(little(type_version=1)), TYPES))
     assert "little@1, which is not installed; here it is little@2" in gap.message
+    assert "takes the same parameters" in gap.message
 
 
 MODEL_STATES: list[ModelState] = ["missing", "changed", "restorable"]

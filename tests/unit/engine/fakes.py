@@ -16,7 +16,8 @@ from intaglio.core.nodetype import FromModel, Interval, ModelKind, NodeTypes, Se
 from intaglio.core.plan import AssetRef, Plan, WorkflowRef
 from intaglio.core.workflow import Workflow, parse_workflow
 from intaglio.engine.execute import Finished, Reused, Work
-from intaglio.engine.resolve import Resources, resolve
+from intaglio.engine.resolve import resolve
+from intaglio.engine.resources import Resources
 
 DIGEST = "blake3:" + "a" * 64
 REFERENCE = WorkflowRef(name="w", version=1, digest=DIGEST)

@@ -21,6 +21,8 @@ MODEL = ModelFile(name="m", digest="blake3:" + "a" * 64, layout="diffusers", pat
 NEEDED: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "text-to-image": ({"model": MODEL, "prompt": "sea", "width": 16, "height": 8, "scheduler": "ddim"}, (16, 8)),
     "image-to-image": ({"model": MODEL, "prompt": "sea", "scheduler": "ddim"}, (4, 3)),
+    "inpaint": ({"model": MODEL, "prompt": "sea", "scheduler": "ddim"}, (4, 3)),
+    "model-upscale": ({"model": MODEL, "scale": 4, "scheduler": "ddim"}, (16, 12)),
     "reference-image": ({"image": PICTURE}, (4, 3)),
     "film-grain": ({}, (4, 3)),
     "colour-grade": ({"contrast": 1.5}, (4, 3)),
@@ -45,7 +47,7 @@ def called(name: str, context: Context, **more: object) -> Image:
     found = TYPES[name]
     defaults = {param.name: param.default for param in found.params if not param.required}
     seed = {"seed": 7} if found.draws else {}
-    inputs = {port.name: PICTURE for port in found.inputs}
+    inputs = {port.name: None if port.optional else PICTURE for port in found.inputs}
     result = found.function(context, **inputs, **(defaults | NEEDED[name][0] | seed | more))
     assert isinstance(result, Image)
     return result
@@ -91,7 +93,7 @@ def test_a_node_that_only_says_something_passes_its_picture_on(name: str) -> Non
     assert called(name, Context(step="n")) is PICTURE
 
 
-@pytest.mark.parametrize("name", ["text-to-image", "image-to-image"])
+@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint", "model-upscale"])
 def test_without_a_backend_nothing_is_generated(name: str) -> None:
     with pytest.raises(BackendMissing):
         called(name, Context(step="n"))
