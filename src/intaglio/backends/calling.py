@@ -2,39 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
 from PIL import Image as Pillow
 
+from intaglio.backends.tasks import ENLARGE, MASK, PICTURE
 from intaglio.core.context import Generation, Hooks
 from intaglio.core.errors import Invalid
+from intaglio.core.image import Image
 
 # Enough text to fill every tokenizer known many times over; the rest is only read when this did not.
 NOTE_CHARS = 50_000
 SHOWN_CHARS = 80
 SEED_LIMIT = 2**64
+CONTROL_LIMIT = 2
 
 
-def arguments(pipeline: Any, request: Generation, hooks: Hooks) -> dict[str, Any]:
+def arguments(pipeline: Any, task: str, request: Generation, hooks: Hooks) -> dict[str, Any]:
     """The keyword arguments for `pipeline`. Raises Invalid for a setting the pipeline has no place for."""
     taken = signature(pipeline.__call__).parameters
-    name = type(pipeline).__name__
     given: dict[str, Any] = {"prompt": request.prompt, "num_inference_steps": request.steps}
-    given |= _size(pipeline, request, taken)
+    given |= _enlarging(pipeline, request) if task == ENLARGE else _size(pipeline, request, taken)
     given |= _guidance(pipeline, request, taken, hooks)
     if request.clip_skip:
         given["clip_skip"] = _clip_skip(pipeline, request.clip_skip, taken)
-    if request.image is not None:
+    if task in {PICTURE, MASK}:
         if "strength" not in taken or "image" not in taken:
-            raise Invalid(f"{name} cannot repaint a picture with a strength")
-        given |= {"image": _picture(request, hooks), "strength": request.strength}
-    note_cut(pipeline, request.prompt, "prompt", hooks)
-    if given.get("negative_prompt"):
-        note_cut(pipeline, request.negative_prompt, "negative prompt", hooks)
+            raise Invalid(f"{type(pipeline).__name__} cannot repaint a picture with a strength")
+        given |= {"image": _original(request, hooks), "strength": request.strength}
+    if task == MASK:
+        given["mask_image"] = _mask(request, hooks)
+    if request.controls:
+        given |= _controls(request, taken, hooks)
     return given
+
+
+def note_cuts(pipeline: Any, given: Mapping[str, Any], written: Callable[[str], str], hooks: Hooks) -> None:
+    """Say which ends of the prompts in `given` are not seen; `written` turns them back into what was typed."""
+    _note_cut(pipeline, given["prompt"], "prompt", hooks, written)
+    if given.get("negative_prompt"):
+        _note_cut(pipeline, given["negative_prompt"], "negative prompt", hooks, written)
 
 
 def check(request: Generation) -> None:
@@ -47,11 +58,31 @@ def check(request: Generation) -> None:
         raise Invalid(f"strength {request.strength} is not above 0 and at most 1")
     if request.image is not None and request.steps * request.strength < 1:
         raise Invalid(f"strength {request.strength} leaves none of {request.steps} steps to run")
+    if request.mask is not None and request.image is None:
+        raise Invalid("a mask without a picture to repaint")
+    _check_adapters(request)
     for text in (request.prompt, request.negative_prompt):
         try:
             text.encode()
         except UnicodeEncodeError:
             raise Invalid("the prompt holds half a character (a lone surrogate)") from None
+
+
+def _check_adapters(request: Generation) -> None:
+    for lora in request.loras:
+        if not math.isfinite(lora.weight):
+            raise Invalid(f"the weight {lora.weight} of {lora.file.name!r} is no number")
+    for control in request.controls:
+        if not 0 <= control.strength <= CONTROL_LIMIT:
+            raise Invalid(
+                f"the strength {control.strength} of {control.file.name!r} is not between 0 and {CONTROL_LIMIT}"
+            )
+    tokens = [each.token for each in request.embeddings]
+    for token in tokens:
+        if not token.strip() or token != token.strip() or tokens.count(token) > 1:
+            raise Invalid(
+                f"{token[:80]!r} cannot be the word for one textual inversion", hint="Give each its own word."
+            )
 
 
 def _size(pipeline: Any, request: Generation, taken: Mapping[str, Any]) -> dict[str, int]:
@@ -114,26 +145,74 @@ def clip_skip_works(pipeline: Any) -> Iterator[None]:
             object.__delattr__(encoder, "text_model")
 
 
-def _picture(request: Generation, hooks: Hooks) -> Any:
-    image = request.image
+def _original(request: Generation, hooks: Hooks) -> Any:
+    """The picture to be repainted, RGB, in the size of the result."""
+    assert request.image is not None
+    return _fitted(request.image, "picture", request, hooks).convert("RGB")
+
+
+def _mask(request: Generation, hooks: Hooks) -> Any:
+    """Where to repaint, mode L, in the size of the result. Raises Invalid when it is black everywhere."""
+    assert request.mask is not None
+    found = _fitted(request.mask, "mask", request, hooks).convert("L")
+    if found.getbbox() is None:
+        raise Invalid("the mask is black everywhere: nothing would be repainted", hint="White is repainted.")
+    return found
+
+
+def _controls(request: Generation, taken: Mapping[str, Any], hooks: Hooks) -> dict[str, Any]:
+    """Pictures and strengths of the ControlNets; single ones when there is one, as for a single ControlNet."""
+    pictures = [_fitted(each.image, "control picture", request, hooks).convert("RGB") for each in request.controls]
+    strengths = [each.strength for each in request.controls]
+    name = "control_image" if "control_image" in taken else "image"
+    one = len(pictures) == 1
+    return {
+        name: pictures[0] if one else pictures,
+        "controlnet_conditioning_scale": strengths[0] if one else strengths,
+    }
+
+
+def _enlarging(pipeline: Any, request: Generation) -> dict[str, Any]:
+    """The small picture and its noise. Raises Invalid when the size asked for is not what the model makes of it."""
+    image, unit = request.image, pipeline.vae_scale_factor
     assert image is not None
-    picture = Pillow.frombytes(image.mode, (image.width, image.height), image.data)
+    if request.noise_level is None or not 0 <= request.noise_level <= pipeline.config.max_noise_level:
+        limit = pipeline.config.max_noise_level
+        raise Invalid(f"noise level {request.noise_level} is not between 0 and {limit}, which this model needs")
+    if image.width % unit or image.height % unit:
+        raise Invalid(f"picture {image.width}x{image.height}: this model needs width and height in multiples of {unit}")
+    if (request.width, request.height) != (image.width * unit, image.height * unit):
+        raise Invalid(
+            f"this model makes {image.width * unit}x{image.height * unit} of {image.width}x{image.height}, "
+            f"not {request.width}x{request.height}",
+            hint=f"It enlarges {unit} times; resize the picture before or after.",
+        )
+    return {"image": _pixels(image).convert("RGB"), "noise_level": request.noise_level}
+
+
+def _fitted(image: Image, label: str, request: Generation, hooks: Hooks) -> Any:
+    """The picture in the size of the result, with remarks on what that changed."""
+    picture = _pixels(image)
     if image.mode == "RGBA":
-        hooks.note("the picture's transparency was not seen")
+        hooks.note(f"the {label}'s transparency was not seen")
     if picture.size != (request.width, request.height):
-        hooks.note(f"picture resized from {image.width}x{image.height} to {request.width}x{request.height}")
+        hooks.note(f"{label} resized from {image.width}x{image.height} to {request.width}x{request.height}")
         picture = picture.resize((request.width, request.height), Pillow.Resampling.LANCZOS)
-    return picture.convert("RGB")
+    return picture
 
 
-def note_cut(pipeline: Any, text: str, label: str, hooks: Hooks) -> None:
+def _pixels(image: Image) -> Any:
+    return Pillow.frombytes(image.mode, (image.width, image.height), image.data)
+
+
+def _note_cut(pipeline: Any, text: str, label: str, hooks: Hooks, written: Callable[[str], str]) -> None:
     """Say which end of `text` the pipeline's tokenizers leave out, once for each different cut."""
     said: set[str] = set()
     for name, tokenizer in pipeline.components.items():
         if not name.startswith("tokenizer") or not hasattr(tokenizer, "model_max_length"):
             continue
         limit = _token_limit(pipeline, tokenizer)
-        unseen = _unseen(tokenizer, text, limit)
+        unseen = written(_unseen(tokenizer, text, limit))
         remark = f"{label} cut to {limit} tokens: {unseen!r} was not seen"
         if unseen and remark not in said:
             said.add(remark)

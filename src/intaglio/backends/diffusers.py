@@ -1,4 +1,5 @@
-"""Pictures from local diffusion models: any pipeline folder or single-file checkpoint that diffusers loads.
+"""Pictures from local diffusion models: any pipeline folder or single-file checkpoint that diffusers loads, with
+LoRAs, textual inversions, ControlNets and another VAE, if wanted, for one picture and without a trace in the next.
 
 Exact by default: noise comes from a CPU generator seeded per picture, one picture per forward pass, deterministic
 algorithms, full float32 precision, fixed threads. Pixels are those of a plain diffusers script with a CPU generator.
@@ -6,19 +7,23 @@ algorithms, full float32 precision, fixed threads. Pixels are those of a plain d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 
-from intaglio.backends import calling, determinism
-from intaglio.backends.loading import load, make_scheduler, task_pipeline
+from intaglio.backends import calling, determinism, embeddings, loras
+from intaglio.backends.loading import load
+from intaglio.backends.parts import load_controlnet, load_vae
 from intaglio.backends.quiet import library, quiet
+from intaglio.backends.tasks import MASK, any_latents, make_scheduler, task_of, task_pipeline
 from intaglio.backends.warm import Key, WarmModels
 from intaglio.core.context import Generation, Hooks, ModelFile
-from intaglio.core.errors import IntaglioError, Invalid, Unavailable
+from intaglio.core.errors import IntaglioError, Invalid, InvalidModel, Unavailable
 from intaglio.core.image import Image
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -45,7 +50,7 @@ class DiffusersBackend:
         self._warm = WarmModels(self._limit, _empty_gpu_cache)
 
     def generate(self, request: Generation, hooks: Hooks) -> Image:
-        """The picture `request` asks for, 8-bit RGB.
+        """The picture `request` asks for, 8-bit RGB. Under a mask, what is black there are the original's own pixels.
 
         `hooks.progress` gets the denoising passes (methods of second order take two a step). Raises Invalid for what
         the model or the pipeline cannot do, Unavailable and its kin for what is missing here, Cancelled when
@@ -60,22 +65,51 @@ class DiffusersBackend:
         )
         with self._lock, quiet() as logged, exact:
             hooks.check()
-            model = request.model
-            key = Key(model.digest, str(model.config or ""), request.dtype, request.device)
+            used: list[Key] = []
             try:
-                base = self._warm.get(
-                    key, lambda: load(model, dtype, request.device, logged), lambda: _bytes_on_disk(model)
-                )
-                return _paint(torch, base, request, hooks)
-            except IntaglioError:
+                base = self._model(request, dtype, logged, used)
+                parts = self._parts(request, base, dtype, logged, used)
+                return _paint(torch, base, parts, request, hooks)
+            except IntaglioError as error:
+                if isinstance(error, InvalidModel):
+                    self._drop(used)  # an adapter that does not fit may be half attached
                 raise
             except BaseException as error:
                 # What failed half-way may have left a part in another number format.
-                self._warm.drop(key)
+                self._drop(used)
                 explained = _explained(torch, error)
                 if explained is None:
                     raise
                 raise explained from error
+
+    def _model(self, request: Generation, dtype: Any, logged: list[str], used: list[Key]) -> Any:
+        model = request.model
+        used.append(Key(model.digest, str(model.config or ""), request.dtype, request.device))
+        return self._warm.get(
+            used[-1], lambda: load(model, dtype, request.device, logged), lambda: _bytes_on_disk(model)
+        )
+
+    def _parts(self, request: Generation, base: Any, dtype: Any, logged: list[str], used: list[Key]) -> dict[str, Any]:
+        """What takes a place in the model for this request, by component name; kept warm beside it."""
+
+        def part(file: ModelFile, load_part: Callable[..., Any]) -> Any:
+            # What a single file becomes depends on the model it is for.
+            used.append(Key(file.digest, f"for {used[0].digest} {used[0].config}", request.dtype, request.device))
+            return self._warm.get(
+                used[-1], lambda: load_part(file, base, dtype, request.device, logged), lambda: _bytes_on_disk(file)
+            )
+
+        found: dict[str, Any] = {}
+        if request.vae is not None:
+            found["vae"] = part(request.vae, load_vae)
+        nets = [part(control.file, load_controlnet) for control in request.controls]
+        if nets:
+            found["controlnet"] = nets[0] if len(nets) == 1 else nets
+        return found
+
+    def _drop(self, keys: list[Key]) -> None:
+        for key in keys:
+            self._warm.drop(key)
 
     def environment(self) -> dict[str, object]:
         """Versions, devices, threads and flags that decide pixels here. Raises BackendMissing."""
@@ -106,30 +140,58 @@ class DiffusersBackend:
         return int(library("psutil").virtual_memory().total) // 2
 
 
-def _paint(torch: Any, base: Any, request: Generation, hooks: Hooks) -> Image:
-    pipeline = task_pipeline(base, from_image=request.image is not None)
-    pipeline.scheduler = make_scheduler(base, request.scheduler)
-    given = calling.arguments(pipeline, request, hooks)
+def _paint(torch: Any, base: Any, parts: Mapping[str, Any], request: Generation, hooks: Hooks) -> Image:
+    loras.carry(base, request.loras, hooks)
+    task = task_of(base, request)
+    with embeddings.known(base, request, hooks) as words:
+        pipeline = task_pipeline(base, task, {**parts, **words.tokenizers})
+        pipeline.scheduler = make_scheduler(base, request.scheduler)
+        given = calling.arguments(pipeline, task, words.request, hooks)
+        calling.note_cuts(pipeline, given, words.written, hooks)
+        # Loading may have drawn from the process's generators, which some pipelines read.
+        torch.manual_seed(request.seed)
+        with calling.clip_skip_works(pipeline), any_latents(pipeline, task):
+            picture = _called(torch, pipeline, given, request, hooks)
+    _note_steps(pipeline, request, hooks)
+    image = _to_image(picture, request)
+    return _untouched(image, given["image"], given["mask_image"]) if task == MASK else image
+
+
+def _called(torch: Any, pipeline: Any, given: Mapping[str, Any], request: Generation, hooks: Hooks) -> Any:
     passes = 0
 
-    def step_end(running: Any, index: int, timestep: Any, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+    def step(index: int, running: Any) -> None:
         nonlocal passes
         passes += 1
         hooks.check()
         hooks.progress(index + 1, getattr(running, "num_timesteps", None) or len(running.scheduler.timesteps))
+
+    def step_end(running: Any, index: int, timestep: Any, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
+        step(index, running)
         return tensors
 
+    taken = signature(pipeline.__call__).parameters
+    heard: dict[str, Any] = {"callback_on_step_end": step_end}
+    if "callback_on_step_end" not in taken:
+        # The older way, which enlarging pipelines still have.
+        heard = {"callback": lambda index, timestep, latents: step(index, pipeline)}
     generator = torch.Generator("cpu").manual_seed(request.seed)
     try:
-        with calling.clip_skip_works(pipeline):
-            result = pipeline(**given, generator=generator, output_type="np", callback_on_step_end=step_end)
+        return pipeline(**given, **heard, generator=generator, output_type="np").images[0]
     except ValueError as error:
         if passes:
             raise
         hint = "Try more steps, another size or another scheduler."
         raise Invalid(f"{type(pipeline).__name__} refuses this: {str(error)[:300]}", hint=hint) from error
-    _note_steps(pipeline, request, hooks)
-    return _to_image(result.images[0], request)
+
+
+def _untouched(image: Image, original: Any, mask: Any) -> Image:
+    """`image` where the mask is white, the original's own pixels where it is black, a blend where it is grey.
+
+    diffusers gives back what the VAE makes of the original, which is not quite the original.
+    """
+    painted = Pillow.frombytes("RGB", (image.width, image.height), image.data)
+    return Image("RGB", image.width, image.height, Pillow.composite(painted, original, mask).tobytes())
 
 
 def _note_steps(pipeline: Any, request: Generation, hooks: Hooks) -> None:

@@ -19,9 +19,13 @@ FAMILY_DEFAULTS: dict[str, dict[str, object]] = {
     "flux2": {"width": 1024, "height": 1024, "scheduler": "FlowMatchEulerDiscreteScheduler"},
 }
 
+# Pipelines that enlarge a picture as many times as their VAE makes of a latent.
+ENLARGERS = ("StableDiffusionUpscalePipeline",)
+
 _LORA = (
     ".lora_up.weight", ".lora_down.weight", ".lora_A.weight", ".lora_B.weight", ".lora.up.weight", ".lora.down.weight",
     ".hada_w1_a", ".hada_w2_a", ".lokr_w1", ".lokr_w1_a", ".lokr_w2", ".lora_A.default.weight",
+    "_lora.up.weight", "_lora.down.weight",
 )  # fmt: skip
 _CONTROLNET = ("control_model.", "controlnet_cond_embedding.", "controlnet_blocks.", "controlnet_down_blocks.",
                "input_hint_block.")  # fmt: skip
@@ -65,8 +69,13 @@ def _starts(marks: tuple[str, ...]) -> Callable[[Shapes], bool]:
 def _is_embedding(shapes: Shapes) -> bool:
     if len(shapes) > _FEW:
         return False
-    named = set(shapes) <= _EMBEDDINGS or all(name.startswith("<") for name in shapes)
-    return named and all(len(shape) in {1, 2} for shape in shapes.values())
+    if not all(len(shape) in {1, 2} for shape in shapes.values()):
+        return False
+    if set(shapes) <= _EMBEDDINGS or all(name.startswith("<") for name in shapes):
+        return True
+    # One vector or a few, as wide as some model's words, under the word itself; parts of models have dotted names.
+    (name, shape), *more = shapes.items()
+    return not more and "." not in name and shape[-1] in _TEXT_WIDTHS
 
 
 def _is_upscaler(shapes: Shapes) -> bool:
@@ -138,6 +147,11 @@ _PLAIN = (
     "StableDiffusionControlNetPipeline", "StableDiffusionPAGPipeline", "LatentConsistencyModelPipeline",
 )  # fmt: skip
 _SD2_WIDTH = 1024
+
+
+def family_of_width(text_width: object) -> str:
+    """The Stable Diffusion whose text is `text_width` wide (a cross_attention_dim), or "unknown"."""
+    return _TEXT_WIDTHS.get(text_width, UNKNOWN) if isinstance(text_width, int) else UNKNOWN
 
 
 def family_of_pipeline(class_name: str, text_width: object) -> str:

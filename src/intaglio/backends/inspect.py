@@ -8,8 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from intaglio.backends.families import FAMILY_DEFAULTS, UNKNOWN, family_of, family_of_pipeline, kind_of
-from intaglio.backends.weights import is_pickle, read_header
+from intaglio.backends.families import (
+    ENLARGERS,
+    FAMILY_DEFAULTS,
+    UNKNOWN,
+    family_of,
+    family_of_pipeline,
+    family_of_width,
+    kind_of,
+)
+from intaglio.backends.weights import Header, is_pickle, read_header
 from intaglio.core.errors import InvalidModel, NotFound, UnsafeModel
 
 INDEX = "model_index.json"
@@ -34,8 +42,9 @@ class ModelFacts:
 
     `kind` is "checkpoint", "lora", "vae", "controlnet", "textual-inversion", "upscaler" or "unknown"; `layout` is
     "diffusers" or "single-file"; `family` is "sd1", "sd2", "sdxl", "sd3", "flux", ..., or a pipeline class name.
-    `defaults` holds width and height in pixels and a scheduler class name, as far as they are known; `metadata` the
-    strings of the safetensors header; `parts` maps a pipeline's component to "library.Class".
+    `defaults` holds width and height in pixels and a scheduler class name, as far as they are known, and for an
+    upscaler "scale": how many times wider and higher it makes a picture; `metadata` the strings of the safetensors
+    header; `parts` maps a pipeline's component to "library.Class".
     """
 
     kind: str
@@ -60,11 +69,30 @@ def inspect_model(path: Path, *, allow_pickle: bool = False) -> ModelFacts:
         raise NotFound("file or folder", str(path))
     if allow_pickle and is_pickle(path):
         return ModelFacts(UNKNOWN, "single-file", UNKNOWN)
-    header = read_header(path)
+    return _file_facts(read_header(path), "single-file")
+
+
+def weights_file(path: Path) -> Path:
+    """The one weights file of the LoRA or textual inversion at `path`: itself, or the only one in that folder.
+
+    Raises InvalidModel when a folder holds none, or several.
+    """
+    if not path.is_dir():
+        return path
+    files = sorted(file for file in path.iterdir() if file.suffix in {".safetensors", *PICKLE_SUFFIXES})
+    safe = [file for file in files if file.suffix == ".safetensors"] or files
+    if len(safe) != 1:
+        raise InvalidModel(
+            f"{path} has no {INDEX}: not a diffusers pipeline folder; it holds {len(safe)} weights files"
+        )
+    return safe[0]
+
+
+def _file_facts(header: Header, layout: str) -> ModelFacts:
     kind = kind_of(header.shapes)
     family = family_of(header.shapes, kind)
     defaults = FAMILY_DEFAULTS.get(family, {}) if kind == "checkpoint" else {}
-    return ModelFacts(kind, "single-file", family, dict(defaults), header.metadata)
+    return ModelFacts(kind, layout, family, dict(defaults), header.metadata)
 
 
 def inspect_config(folder: Path) -> ModelFacts:
@@ -98,19 +126,34 @@ def _pipeline_facts(folder: Path, *, weights: bool, allow_pickle: bool) -> Model
     _check_code(folder)
     unet = _optional_json(folder / "unet" / "config.json")
     family = family_of_pipeline(class_name, unet.get("cross_attention_dim"))
+    if class_name in ENLARGERS:
+        return ModelFacts("upscaler", "diffusers", family, _scale(folder) | _scheduler(folder), metadata, parts)
     defaults = dict(FAMILY_DEFAULTS.get(family, {})) | _sizes(folder, unet, family) | _scheduler(folder)
     return ModelFacts("checkpoint", "diffusers", family, defaults, metadata, parts)
 
 
 def _component_facts(folder: Path, *, allow_pickle: bool) -> ModelFacts:
-    """A folder that holds one component: a VAE or a ControlNet as diffusers saves them."""
-    class_name = str(_optional_json(folder / "config.json").get("_class_name", ""))
+    """A folder that holds one thing as diffusers saves it: a VAE, a ControlNet, a LoRA or a textual inversion."""
+    config = _optional_json(folder / "config.json")
+    class_name = str(config.get("_class_name", ""))
     kind = "vae" if "Autoencoder" in class_name else "controlnet" if "ControlNet" in class_name else ""
-    if not kind:
-        raise InvalidModel(f"{folder} has no {INDEX}: not a diffusers pipeline folder")
     _check_code(folder)
+    if not kind:
+        return _adapter_facts(folder, allow_pickle=allow_pickle)
     metadata = _check_weights(folder, class_name, needed=True, allow_pickle=allow_pickle)
-    return ModelFacts(kind, "diffusers", UNKNOWN, {}, metadata, {kind: f"diffusers.{class_name}"})
+    family = family_of_width(config.get("cross_attention_dim"))
+    return ModelFacts(kind, "diffusers", family, {}, metadata, {kind: f"diffusers.{class_name}"})
+
+
+def _adapter_facts(folder: Path, *, allow_pickle: bool) -> ModelFacts:
+    file = weights_file(folder)
+    _check_weights(folder, "an adapter", needed=True, allow_pickle=allow_pickle)
+    if allow_pickle and is_pickle(file):
+        return ModelFacts(UNKNOWN, "diffusers", UNKNOWN)
+    facts = _file_facts(read_header(file), "diffusers")
+    if facts.kind not in {"lora", "textual-inversion"}:
+        raise InvalidModel(f"{folder} has no {INDEX}: not a diffusers pipeline folder")
+    return facts
 
 
 def _parts(folder: Path) -> dict[str, str]:
@@ -193,6 +236,14 @@ def _sizes(folder: Path, unet: Mapping[str, Any], family: str) -> dict[str, obje
         return {}
     factor = 2 ** (len(blocks) - 1)
     return {"width": width * factor, "height": height * factor}
+
+
+def _scale(folder: Path) -> dict[str, object]:
+    """How many pixels of the result an upscaler makes of one: what its VAE makes of a latent."""
+    blocks = _optional_json(folder / "vae" / "config.json").get("block_out_channels")
+    if not isinstance(blocks, list) or not blocks:
+        raise InvalidModel(f"{folder / 'vae' / 'config.json'} does not say how many times it enlarges")
+    return {"scale": 2 ** (len(blocks) - 1)}
 
 
 def _scheduler(folder: Path) -> dict[str, object]:

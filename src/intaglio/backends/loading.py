@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from intaglio.backends.inspect import inspect_config, inspect_model, pipeline_class
 from intaglio.backends.quiet import library
-from intaglio.backends.schedulers import scheduler_class, unknown_scheduler
 from intaglio.backends.weights import is_pickle
 from intaglio.core.context import ModelFile
-from intaglio.core.errors import IntaglioError, Invalid, InvalidModel, ModelUnavailable, Unavailable
+from intaglio.core.errors import IntaglioError, InvalidModel, ModelUnavailable, Unavailable
 
 # A weights file's name: stem, shard, variant, shard.
 _WEIGHTS = re.compile(r"[A-Za-z_]+(?:-\d+-of-\d+)?(?:\.(\w+?))?(?:-\d+-of-\d+)?\.safetensors")
@@ -24,12 +22,6 @@ _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 _UNFILLED = ("newly initialized", "MISSING", "not initialized from")
 # Parts that only judge or mark a finished picture; they would cost exactness and are not part of the model.
 _NOT_LOADED = {"safety_checker": None, "requires_safety_checker": False, "add_watermarker": False}
-# The flow-matching scheduler of the same method, for field names on a flow-matching model.
-_FLOW_TWINS = {
-    "EulerDiscreteScheduler": "FlowMatchEulerDiscreteScheduler",
-    "HeunDiscreteScheduler": "FlowMatchHeunDiscreteScheduler",
-    "LCMScheduler": "FlowMatchLCMScheduler",
-}
 
 
 def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
@@ -38,26 +30,37 @@ def load(model: ModelFile, dtype: Any, device: str, logged: list[str]) -> Any:
     Raises UnsafeModel and InvalidModel as `inspect_model`, InvalidModel for weights that do not fill the pipeline,
     ModelUnavailable when the file is gone, and Unavailable when a single file has no pipeline folder beside it.
     """
+    start = len(logged)
+    with checked(model):
+        pipeline = _from_folder(model, dtype) if model.path.is_dir() else _from_file(model, dtype)
+        check_filled(model, pipeline.components, logged[start:])
+    return pipeline.to(device)
+
+
+@contextmanager
+def checked(model: ModelFile, failed: str = "cannot be loaded") -> Iterator[None]:
+    """Around reading `model`: it is the recorded content before and after, and what the libraries make of a bad file
+    becomes InvalidModel, "model NAME `failed`: why".
+
+    Raises ModelUnavailable when the file is gone or changed meanwhile, which is then the reason for anything else.
+    """
     if not model.path.exists():
         raise ModelUnavailable(f"model {model.name!r} is not at {model.path}")
-    start = len(logged)
     model.check()
     try:
-        pipeline = _from_folder(model, dtype) if model.path.is_dir() else _from_file(model, dtype)
+        yield
     except IntaglioError:
-        model.check()  # moved or changed meanwhile: then that is the reason
-        raise
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError, NotImplementedError) as error:
         model.check()
-        raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
+        raise
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError) as error:
+        model.check()
+        raise InvalidModel(f"model {model.name!r} {failed}: {_brief(error)}") from error
     except Exception as error:
-        # diffusers' own SingleFileComponentError derives from Exception alone.
-        if type(error).__module__.partition(".")[0] not in {"diffusers", "safetensors", "safetensors_rust"}:
+        # diffusers' own SingleFileComponentError derives from Exception alone; so does torch's unpickler's error.
+        if type(error).__module__.partition(".")[0] not in {"diffusers", "safetensors", "safetensors_rust", "_pickle"}:
             raise
-        raise InvalidModel(f"model {model.name!r} cannot be loaded: {_brief(error)}") from error
-    _check_filled(model, pipeline, logged[start:])
+        raise InvalidModel(f"model {model.name!r} {failed}: {_brief(error)}") from error
     model.check()
-    return pipeline.to(device)
 
 
 def _brief(error: Exception) -> str:
@@ -69,7 +72,7 @@ def _brief(error: Exception) -> str:
 
 def _from_folder(model: ModelFile, dtype: Any) -> Any:
     facts = inspect_model(model.path)
-    if facts.kind != "checkpoint":
+    if facts.kind not in {"checkpoint", "upscaler"}:
         raise InvalidModel(f"model {model.name!r} is a {facts.kind}, not a checkpoint")
     cls = _pipeline_type(model.path)
     return cls.from_pretrained(
@@ -97,14 +100,14 @@ def _from_file(model: ModelFile, dtype: Any) -> Any:
     cls = _pipeline_type(model.config)
     if not hasattr(cls, "from_single_file"):
         raise InvalidModel(f"{cls.__name__} does not load single files; use a pipeline folder")
-    with _named(model.path, ".ckpt" if pickled else ".safetensors") as path:
+    with named(model.path, ".ckpt" if pickled else ".safetensors") as path:
         return cls.from_single_file(
             str(path), config=str(model.config), dtype=dtype, local_files_only=True, **_left_out(cls)
         )
 
 
 @contextmanager
-def _named(path: Path, suffix: str) -> Iterator[Path]:
+def named(path: Path, suffix: str) -> Iterator[Path]:
     """A path to the same file that ends in `suffix`: diffusers unpickles any file not named .safetensors.
 
     What it unpickles, it does with torch's weights-only reader, which builds tensors and nothing else.
@@ -132,10 +135,10 @@ def _left_out(cls: Any) -> dict[str, Any]:
     return {name: value for name, value in _NOT_LOADED.items() if name in taken}
 
 
-def variant_of(folder: Path) -> str | None:
+def variant_of(folder: Path, files: str = "*/*") -> str | None:
     """The variant ("fp16") to load when some component of `folder` has its weights in no other form."""
     found: set[str] = set()
-    for place in {file.parent for file in folder.glob("*/*.safetensors")}:
+    for place in {file.parent for file in folder.glob(f"{files}.safetensors")}:
         names = (_WEIGHTS.fullmatch(file.name) for file in place.glob("*.safetensors"))
         variants = {match.group(1) or "" for match in names if match}
         if "" not in variants:
@@ -143,9 +146,9 @@ def variant_of(folder: Path) -> str | None:
     return "fp16" if "fp16" in found else min(found, default=None)
 
 
-def _check_filled(model: ModelFile, pipeline: Any, logged: list[str]) -> None:
+def check_filled(model: ModelFile, parts: Mapping[str, Any], logged: list[str]) -> None:
     """Refuse weights with holes: the libraries would fill them with random numbers and say so in a log line."""
-    for name, part in pipeline.components.items():
+    for name, part in parts.items():
         if hasattr(part, "parameters") and any(tensor.is_meta for tensor in part.parameters()):
             raise InvalidModel(f"model {model.name!r} does not hold all weights of its {name}")
     lines = (line for text in logged for line in text.splitlines())
@@ -153,64 +156,3 @@ def _check_filled(model: ModelFile, pipeline: Any, logged: list[str]) -> None:
     if line is not None:
         reason = " ".join(_COLOUR.sub("", line).split())[:300]
         raise InvalidModel(f"model {model.name!r} does not hold all weights of its pipeline: {reason}")
-
-
-# Pipelines by the warm model whose parts they share; they go when it goes.
-_tasks: WeakKeyDictionary[Any, dict[bool, Any]] = WeakKeyDictionary()
-
-
-def task_pipeline(base: Any, *, from_image: bool) -> Any:
-    """A pipeline that shares `base`'s parts, from words or from a picture; it is kept as long as `base` is.
-
-    Raises Invalid when the model cannot start from a picture.
-    """
-    made = _tasks.setdefault(base, {})
-    if from_image not in made:
-        made[from_image] = _task_pipeline(base, from_image=from_image)
-    return made[from_image]
-
-
-def _task_pipeline(base: Any, *, from_image: bool) -> Any:
-    auto = "AutoPipelineForImage2Image" if from_image else "AutoPipelineForText2Image"
-    try:
-        pipeline = getattr(library("diffusers"), auto).from_pipe(base)
-    except ValueError as error:
-        if from_image:
-            raise Invalid(f"{type(base).__name__} cannot start from a picture") from error
-        # A pipeline that is not one of several for its model: a shallow copy keeps the warm one's scheduler.
-        pipeline = type(base)(**base.components)
-    if hasattr(pipeline, "watermark"):
-        # SDXL marks pictures when another package happens to be installed.
-        pipeline.watermark = None
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
-
-
-def make_scheduler(base: Any, name: str) -> Any:
-    """A fresh scheduler `name` with the model's own noise schedule. Raises Invalid when the two do not go together."""
-    diffusers = library("diffusers")
-    class_name, settings = scheduler_class(name)
-    config = base.scheduler.config
-    flow = _is_flow(type(base.scheduler).__name__, config)
-    if flow and class_name != name:
-        class_name = _FLOW_TWINS.get(class_name, class_name)
-    cls: Any = getattr(diffusers, class_name, None)
-    if not (isinstance(cls, type) and issubclass(cls, diffusers.SchedulerMixin)):
-        raise unknown_scheduler(name, tuple(entry for entry in dir(diffusers) if entry.endswith("Scheduler")))
-    changes = dict(settings)
-    if flow and not _is_flow(class_name, {}):
-        if "use_flow_sigmas" not in signature(cls).parameters:
-            raise Invalid(f"scheduler {name!r} does not go with this model, which was trained by flow matching")
-        shift = config.get("shift", 1.0)
-        changes |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
-    if not flow and _is_flow(class_name, {}):
-        raise Invalid(f"scheduler {name!r} is for flow-matching models, which this is not")
-    return _built(cls, config, changes)
-
-
-def _built(cls: Any, config: Any, changes: dict[str, Any]) -> Any:
-    return cls.from_config(config, **changes)
-
-
-def _is_flow(class_name: str, config: Any) -> bool:
-    return "FlowMatch" in class_name or bool(config.get("use_flow_sigmas", False))

@@ -72,10 +72,10 @@ class WarmModels:
         self._released()
 
 
-def parameter_bytes(pipeline: Any) -> int:
-    """The bytes of a pipeline's parameters and buffers, shared ones counted once."""
+def parameter_bytes(model: Any) -> int:
+    """The bytes of the parameters and buffers of a pipeline or of one of its parts, shared ones counted once."""
     tensors: dict[int, int] = {}
-    for part in pipeline.components.values():
+    for part in model.components.values() if hasattr(model, "components") else [model]:
         if hasattr(part, "parameters") and hasattr(part, "buffers"):
             tensors |= {id(tensor): tensor.nbytes for tensor in (*part.parameters(), *part.buffers())}
     return sum(tensors.values())
