@@ -4,10 +4,14 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from intaglio.core.image import Image
+from intaglio.imaging import metrics
 from intaglio.imaging.adjust import crop, film_grain
 from intaglio.imaging.arrays import from_array, to_array
-from intaglio.imaging.metrics import Difference, compare, difference_picture
+from intaglio.imaging.metrics import Difference, compare, difference_picture, same_mode
 
 from .samples import flat, ramp
 
@@ -16,7 +20,68 @@ C1, C2 = 6.5025, 58.5225
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_identical_pictures(mode: str) -> None:
-    assert compare(ramp(mode), ramp(mode)) == Difference(0, 0.0, 0.0, None, 1.0)
+    assert compare(ramp(mode), ramp(mode)) == Difference(0, 0.0, 0.0, None, 1.0, 0, 0.0)
+    assert compare(ramp(mode), ramp(mode), flip=False).flip is None
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Image, Image]:
+    """Two small pictures of one size and mode, equal in part."""
+    width, height = draw(st.integers(1, 20)), draw(st.integers(1, 20))
+    mode, channels = draw(st.sampled_from([("L", 1), ("RGB", 3), ("RGBA", 4)]))
+    size = width * height * channels
+    first = bytearray(draw(st.binary(min_size=size, max_size=size)))
+    second = bytearray(first)
+    for place, value in draw(st.lists(st.tuples(st.integers(0, size - 1), st.integers(0, 255)), max_size=40)):
+        second[place] = value
+    return Image(mode, width, height, bytes(first)), Image(mode, width, height, bytes(second))
+
+
+@given(pairs())
+def test_the_numbers_are_symmetric_and_zero_for_the_same_picture_only(pair: tuple[Image, Image]) -> None:
+    a, b = pair
+    found = compare(a, b)
+    assert found == compare(b, a)
+    assert compare(a, a) == Difference(0, 0.0, 0.0, None, 1.0, 0, 0.0)
+    assert (found.max_difference == 0) == (found.psnr is None) == (found.changed_share == 0) == (a == b)
+    assert found.ssim <= 1.0 + 1e-12
+    assert found.flip is not None and 0 <= found.flip <= 1
+    assert 0 <= found.phash_distance <= 64
+
+
+@given(pairs())
+def test_the_numbers_are_those_of_their_formulas(pair: tuple[Image, Image]) -> None:
+    x, y = (to_array(image).astype(float) for image in pair)
+    found = compare(*pair, flip=False)
+    assert found.mean_difference == pytest.approx(np.abs(x - y).mean())
+    assert found.max_difference == np.abs(x - y).max()
+    assert found.changed_share == pytest.approx(((x - y) ** 2).sum(axis=2).astype(bool).mean())
+    if found.psnr is not None:
+        assert found.psnr == pytest.approx(20 * math.log10(255 / math.sqrt(((x - y) ** 2).mean())))
+    else:
+        assert pair[0] == pair[1]
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_large_picture_is_measured_in_strips_with_the_same_result(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = ramp(mode, 40, 50)
+    b = film_grain(a, amount=0.3, seed=3)
+    whole = compare(a, b)
+    for pixels in (1, 40 * 3, 40 * 17):
+        monkeypatch.setattr(metrics, "_STRIP", pixels)
+        parts = compare(a, b)
+        assert parts.ssim == pytest.approx(whole.ssim, abs=1e-12)
+        assert (parts.max_difference, parts.mean_difference, parts.changed_share, parts.psnr) == (
+            *(whole.max_difference, whole.mean_difference, whole.changed_share, whole.psnr),
+        )
+
+
+def test_grey_and_opaque_pictures_are_shown_in_the_mode_that_holds_both() -> None:
+    grey, colours, clear = flat(7), flat(7, "RGB"), flat(255, "RGBA")
+    assert same_mode(grey, colours) == (colours, colours)
+    opaque, _ = same_mode(grey, clear)
+    assert to_array(opaque)[0, 0].tolist() == [7, 7, 7, 255]
+    assert same_mode(grey, grey) == (grey, grey)
 
 
 def test_flat_pictures_by_hand() -> None:
@@ -65,18 +130,20 @@ def test_unlike_pictures_are_refused(measure: object) -> None:
 def test_the_heat_map_is_black_where_equal_and_shows_a_single_level() -> None:
     levels = from_array(np.arange(256, dtype=np.uint8).reshape(16, 16))
     heat = to_array(difference_picture(levels, flat(0, width=16, height=16))).reshape(256, 3)
-    assert [heat[level].tolist() for level in (0, 1, 16, 64, 144, 255)] == [
+    assert [heat[level].tolist() for level in (0, 1, 6, 16, 40, 255)] == [
         [0, 0, 0],
-        [72, 24, 150],
-        [190, 35, 125],
-        [245, 90, 50],
-        [255, 190, 40],
-        [255, 255, 255],
+        [81, 18, 124],
+        [179, 53, 121],
+        [230, 81, 100],
+        [251, 136, 97],
+        [252, 253, 191],
     ]
-    assert len(np.unique(heat, axis=0)) > 120
+    lightness = heat @ np.array([0.2126, 0.7152, 0.0722])
+    assert lightness[1] > 25, "a difference of one level is seen"
+    assert np.all(np.diff(lightness) > -0.2), "a larger difference is never darker, but for rounding"
 
 
 def test_the_heat_map_takes_the_largest_channel() -> None:
     pixels = to_array(flat(10, "RGBA")).copy()
-    pixels[0, 0] = (10, 11, 10, 74)
-    assert to_array(difference_picture(flat(10, "RGBA"), from_array(pixels)))[0, 0].tolist() == [245, 90, 50]
+    pixels[0, 0] = (10, 11, 10, 26)
+    assert to_array(difference_picture(flat(10, "RGBA"), from_array(pixels)))[0, 0].tolist() == [230, 81, 100]

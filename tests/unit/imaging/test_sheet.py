@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intaglio.imaging.arrays import to_array
-from intaglio.imaging.sheet import contact_sheet
+from intaglio.imaging.arrays import from_array, to_array
+from intaglio.imaging.metrics import difference_picture
+from intaglio.imaging.png import encode
+from intaglio.imaging.sheet import contact_sheet, side_by_side
 
 from .samples import flat, ramp
 
@@ -55,3 +57,38 @@ def test_transparency_shows_a_checkerboard() -> None:
 def test_an_impossible_sheet_is_refused(count: int, columns: int, cell: int) -> None:
     with pytest.raises(ValueError, match="contact sheet"):
         contact_sheet([("", flat(0))] * count, columns=columns, cell=cell)
+
+
+def test_two_pictures_stand_beside_their_difference_with_its_scale() -> None:
+    old, new = flat(10, "RGB", 64, 48), flat(11, "RGB", 64, 48)
+    pixels = to_array(side_by_side(old, new, difference_picture(old, new)))
+    assert pixels.shape == (36 + 384 + 84 + 24, 36 + 3 * (512 + 24) - 24 + 36, 3), "enlarged eight times"
+    for left, colour in ((36, [10] * 3), (572, [11] * 3), (1108, [81, 18, 124])):
+        assert np.all(pixels[36 : 36 + 384, left : left + 512] == colour)
+    scale = pixels[36 + 384 + 38 + 5, 1108 : 1108 + 512]
+    assert scale[0].tolist() == [0, 0, 0]
+    assert (scale[28].tolist(), scale[-1].tolist()) == ([81, 18, 124], [252, 253, 191])
+
+
+def test_one_changed_pixel_of_a_large_picture_is_seen() -> None:
+    old = flat(0, "RGB", 1500, 1000)
+    changed = to_array(old).copy()
+    changed[417, 1033] = 1
+    new = from_array(changed)
+    pixels = to_array(side_by_side(old, new, difference_picture(old, new)))
+    cell = pixels[36 : 36 + 341, 1108 : 1108 + 512]
+    assert np.argwhere(cell.any(axis=2)).tolist() == [[417 * 341 // 1000, 1033 * 512 // 1500]]
+
+
+def test_pictures_of_other_sizes_stand_side_by_side_without_one() -> None:
+    sheet = side_by_side(flat(0, width=600, height=20), ramp("RGBA", 3, 300), None, title="other sizes")
+    assert (sheet.width, sheet.height) == (36 + 512 + 24 + 512 + 36, 36 + 58 + 300 + 34 + 24)
+
+
+def test_captions_and_title_are_drawn_and_the_same_each_time() -> None:
+    old, new = ramp(), flat(3, "RGB", 24, 16)
+    sheets = [
+        side_by_side(old, new, difference_picture(old, new), captions=captions, title="v1")
+        for captions in (("recorded", "again", "difference"), ("recorded", "again", "difference"), ("a", "b", "c"))
+    ]
+    assert encode(sheets[0]) == encode(sheets[1]) != encode(sheets[2])
