@@ -1,7 +1,9 @@
-"""`python -m train STAGE --work DIR`: make the model, one stage or all of them.
+"""`python -m train STAGE --work DIR`: make the model, one stage or all of them, or its adapters.
 
 Every stage takes up where it stopped, so the same command finishes a run that was
 killed. Stages need the ones before them: vae, latents, unet, assemble, judge, sheet.
+The stage "adapters" trains and measures the adapters on the model that lies beside
+this code, all of them or those named with --only.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +24,7 @@ from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
 from train import assemble, judge, latents, loop, sheet, tokenizer, unet, vae
+from train.adapters import stages
 from train.scenes import make
 
 STAGES: Final = ("vae", "latents", "unet", "assemble", "judge", "sheet")
@@ -86,6 +90,12 @@ class Run:
             seconds = sheet.seconds_per_picture(pipeline, threads)
             self.record(f"seconds_per_picture_{threads}_threads", seconds)
 
+    def adapters(self, names: Sequence[str] = tuple(stages.MAKERS)) -> None:
+        """Train the adapters with these names and measure them."""
+        for name in names:
+            stages.MAKERS[name](self.work, self.device)
+            self.record(name, stages.measurement(name, self.work / "adapters", self.work, self.device))
+
     def record(self, name: str, value: object) -> None:
         """Add a measured value to measured.json and print it."""
         path = self.work / "measured.json"
@@ -109,11 +119,15 @@ def reconstruction(autoencoder: AutoencoderKL, device: torch.device, count: int 
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(prog="python -m train", description=__doc__)
-    parser.add_argument("stage", choices=(*STAGES, "all"))
+    parser.add_argument("stage", choices=(*STAGES, "all", "adapters"))
     parser.add_argument("--work", type=Path, required=True, help="folder for checkpoints and results")
+    parser.add_argument("--only", nargs="+", choices=tuple(stages.MAKERS), help="which adapters, if not all")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     run = Run(arguments.work, loop.prepare())
+    if arguments.stage == "adapters":
+        run.adapters(arguments.only or tuple(stages.MAKERS))
+        return
     for stage in STAGES if arguments.stage == "all" else (arguments.stage,):
         getattr(run, stage)()
 

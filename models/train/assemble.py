@@ -39,7 +39,7 @@ def write(vae: AutoencoderKL, denoiser: Denoiser, tokenizer: CLIPTokenizer, fold
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     pipeline.save_pretrained(fresh, safe_serialization=True)
-    _tidy(fresh)
+    tidy(fresh)
     swap(fresh, folder)
 
 
@@ -53,7 +53,7 @@ def swap(fresh: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _tidy(folder: Path) -> None:
+def tidy(folder: Path) -> None:
     """Drop the names of folders on the machine where it was trained."""
     for path in folder.glob("*/*config.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
