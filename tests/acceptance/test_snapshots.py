@@ -72,6 +72,9 @@ def test_SNAP_2_every_resolved_parameter_defaults_written_out(studio: Studio, tm
         "guidance": 4,
         "scheduler": model.defaults["scheduler"],
         "clip_skip": 0,
+        "loras": (),
+        "embeddings": (),
+        "control_strength": 1.0,
         "dtype": "float32",
         "device": "cpu",
     }

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intaglio.core.context import Context, ModelFile
+from intaglio.core.context import Context, Embedding, Lora, ModelFile
 from intaglio.core.image import Image
 from intaglio.core.nodetype import (
     MAX_TEXT,
     FromModel,
     Interval,
+    Migration,
     ModelKind,
     NodeType,
     NodeTypes,
@@ -87,6 +88,40 @@ def test_without_a_seed_a_node_does_not_draw() -> None:
     assert (found.draws, found.params, found.doc, found.outputs) == (False, (), "", (Port("image", "image"),))
 
 
+def adapted(
+    ctx: Context,
+    mask: Image | None,
+    *,
+    vae: Annotated[ModelFile | None, ModelKind("vae"), "Another one."] = None,
+    loras: Annotated[tuple[Lora, ...], ModelKind("lora"), Interval(ge=-2, le=2), "Several."] = (),
+    words: Annotated[tuple[Embedding, ...], ModelKind("textual-inversion")] = (),
+    amount: float = 1.0,
+) -> Image:
+    """Take many models."""
+    raise AssertionError
+
+
+def test_models_may_be_left_out_and_may_be_several() -> None:
+    found = node_type("adapted", version=1)(adapted)
+    params = {param.name: param for param in found.params}
+    assert params["vae"] == Param("vae", "model", None, model_kind="vae", doc="Another one.")
+    assert params["loras"] == Param("loras", "loras", (), ge=-2, le=2, model_kind="lora", doc="Several.")
+    assert params["words"] == Param("words", "embeddings", (), model_kind="textual-inversion")
+    assert [name for name, param in params.items() if param.several] == ["loras", "words"]
+    assert not any(param.required for param in params.values())
+    assert params["vae"].check(None) is None
+    assert params["vae"].check("mine") == "mine"
+
+
+def test_a_type_says_what_it_cannot_promise_and_what_goes_together() -> None:
+    plain = node_type("adapted", version=1)(adapted)
+    assert (plain.deterministic, plain.networked, plain.together, dict(plain.migrations)) == (True, False, (), {})
+    told = node_type("adapted", version=1, deterministic=False, networked=True, together=[("vae", "mask")])(adapted)
+    assert (told.deterministic, told.networked, told.together) == (False, True, (("vae", "mask"),))
+    with pytest.raises(TypeError, match="adapted: 'made_up' is neither an input nor a parameter"):
+        node_type("adapted", version=1, together=[("vae", "made_up")])(adapted)
+
+
 def _text_input(ctx: Context, text: str) -> Image:
     raise AssertionError
 
@@ -96,6 +131,10 @@ def _list_param(ctx: Context, *, sizes: list[int]) -> Image:
 
 
 def _text_output(ctx: Context, image: Image) -> str:
+    raise AssertionError
+
+
+def _optional_model_without_a_default(ctx: Context, *, model: ModelFile | None) -> Image:
     raise AssertionError
 
 
@@ -110,6 +149,7 @@ def _optional_param(ctx: Context, *, amount: float | None = None) -> Image:
         (_list_param, "sizes: .* cannot be a parameter"),
         (_text_output, "image: an edge carries an Image"),
         (_optional_param, "amount: .* cannot be a parameter"),
+        (_optional_model_without_a_default, "model: .* cannot be a parameter"),
     ],
 )
 def test_a_signature_that_cannot_be_a_declaration_is_a_type_error(function: Callable[..., Any], message: str) -> None:
@@ -196,3 +236,80 @@ def test_types_are_found_by_name_newest_and_exactly() -> None:
 def test_two_declarations_of_one_type_are_refused() -> None:
     with pytest.raises(ValueError, match="b@2 is declared twice"):
         NodeTypes([_versioned("b", 2), _versioned("b", 2)])
+
+
+# -- migrations -------------------------------------------------------------------------------------------------------
+
+
+def _tint(version: int, migrations: dict[int, Migration] | None = None) -> NodeType:
+    def work(
+        ctx: Context,
+        image: Image,
+        *,
+        model: ModelFile,
+        loras: tuple[Lora, ...] = (),
+        amount: Annotated[float, Interval(ge=0, le=4)] = 1.0,
+        kind: str = "soft",
+    ) -> Image:
+        return image
+
+    return node_type("tint", version=version, migrations=migrations)(work)
+
+
+def _percent(params: dict[str, Any]) -> dict[str, Any]:
+    return {"amount": params["percent"] / 100, "kind": "soft"}
+
+
+def _with_loras(params: dict[str, Any]) -> dict[str, Any]:
+    if params["kind"] == "wild":
+        raise ValueError("wild tinting is gone")
+    return {**params, "loras": []}
+
+
+CHAIN: dict[int, Migration] = {1: _percent, 2: _with_loras}
+
+
+def test_an_old_step_means_the_newest_type_where_migrations_lead_there() -> None:
+    newest = _tint(3, CHAIN)
+    types = NodeTypes([newest])
+    assert [types.meaning("tint", version) for version in (1, 2, 3, 4)] == [newest, newest, newest, None]
+    assert types.meaning("hint", 1) is None
+    assert NodeTypes([_tint(3, {1: _percent})]).meaning("tint", 1) is None, "a chain with a hole leads nowhere"
+    old = _tint(1)
+    assert NodeTypes([newest, old]).meaning("tint", 1) is old, "the exact one, where it is still there"
+
+
+def test_migrations_are_applied_one_after_the_other_and_change_nothing_they_are_given() -> None:
+    recorded = {"percent": 50}
+    assert _tint(3, CHAIN).migrate(1, recorded) == {"amount": 0.5, "kind": "soft", "loras": []}
+    assert recorded == {"percent": 50}
+    assert _tint(3, CHAIN).migrate(3, {"anything": 1}) == {"anything": 1}, "its own version is taken as it is"
+
+
+@pytest.mark.parametrize(
+    ("migrations", "version", "recorded", "message"),
+    [
+        (CHAIN, 2, {"amount": 1.0, "kind": "wild"}, "wild tinting is gone"),
+        (CHAIN, 1, {}, "its migration failed: KeyError: 'percent'"),
+        (CHAIN, 1, {"percent": 500}, r"parameter 'amount': 5.0 is out of range \(0 to 4\)"),
+        (
+            {2: lambda params: {**params, "loras": ["ink"]}},
+            2,
+            {"amount": 1.0, "kind": "a"},
+            "parameter 'loras': needs a",
+        ),
+        ({2: lambda params: params}, 2, {"amount": 1.0, "kind": "a"}, "its migration leaves out the parameter 'loras'"),
+        (CHAIN, 2, {"amount": 1.0, "kind": "a", "x": 1}, "its migration makes up the parameter 'x'"),
+    ],
+)
+def test_a_migration_that_cannot_keep_the_meaning_says_why(
+    migrations: dict[int, Migration], version: int, recorded: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        _tint(3, migrations).migrate(version, recorded)
+
+
+@pytest.mark.parametrize("number", [0, 3, 4])
+def test_a_migration_from_no_earlier_version_is_a_type_error(number: int) -> None:
+    with pytest.raises(TypeError, match=f"tint@3: there is no migration from version {number}"):
+        _tint(3, {number: _percent})
