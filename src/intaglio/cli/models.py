@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from intaglio.cli import model_archive
 from intaglio.cli.app import App, common, counting, say, short, size, table
 from intaglio.core.errors import ModelUnavailable
 
@@ -103,3 +104,7 @@ def verify(app: App, model: str, paranoid: bool) -> None:
     if checked.state != "ok":
         raise ModelUnavailable(f"model {found.name}:{found.version} is {checked.state}: {checked.found}")
     app.show(found, lambda: say(f"{found.name}:{found.version} is what was recorded: {found.digest}"))
+
+
+for _command in (model_archive.keep, model_archive.restore, model_archive.impact, model_archive.rm):
+    models.add_command(_command)

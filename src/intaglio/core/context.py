@@ -16,7 +16,8 @@ class ModelFile:
     `layout` is "diffusers" (a pipeline folder) or "single-file" (one checkpoint, which needs `config`: the pipeline
     folder that says how it is put together). `pickle_allowed`: the user allowed this very file to be unpickled.
     `check()` raises ModelUnavailable when the file is not the recorded content; whoever loads it calls that right
-    before and right after, so that what is in memory is what the digest says.
+    before and right after, so that what is in memory is what the digest says. `note` says where it came from,
+    if not from the model's own place.
     """
 
     name: str
@@ -26,6 +27,7 @@ class ModelFile:
     config: Path | None = None
     pickle_allowed: bool = False
     check: Callable[[], None] = field(default=lambda: None, compare=False, repr=False)
+    note: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

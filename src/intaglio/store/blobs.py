@@ -17,16 +17,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from blake3 import blake3
-
 from intaglio.core.canonical import PREFIX, digest_bytes, is_digest
 from intaglio.core.errors import Damaged, NotFound, StorageFailed
 from intaglio.store import disk
-from intaglio.store.filehash import NotAFile, Progress, chunks, hash_open, open_file, open_source
+from intaglio.store.filehash import NotAFile, Progress, hash_open, open_file
 from intaglio.store.proofs import Proof, Proofs, StatSignature, blob_subject
+from intaglio.store.transfer import How, transfer
 
 # Up to here hashing the bytes costs no more than asking for a proof, and proves more.
 ALWAYS_HASHED = 256 * 1024
+
+
+class OtherContent(Exception):
+    """A file is not the content it was said to be; `digest` is what it is."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(digest)
+        self.digest = digest
 
 
 class LocalBlobs:
@@ -63,25 +70,45 @@ class LocalBlobs:
         at = self._proofs.now()
         disk.make_tree(self._temporary)
         temporary = self._temporary_path()
-        hasher, size = blake3(), 0
-
-        def hashed(file: BinaryIO) -> Iterator[memoryview]:
-            nonlocal size
-            for chunk in chunks(file, path, progress):
-                hasher.update(chunk)
-                size += len(chunk)
-                yield chunk
-
         with disk.removed_on_failure([temporary]):
-            with open_source(path) as source:
-                disk.write_stream(temporary, hashed(source))
-            digest = PREFIX + hasher.hexdigest()
+            _, digest, size = transfer(path, temporary, ("copy",), progress=progress)
             if self._is_intact(digest):
                 disk.unlink(temporary)
                 self._publish({}, [digest], at)
             else:
                 self._publish({digest: temporary}, [digest], at)
         return digest, size
+
+    def take(self, path: Path, digest: str, *, copy: bool = False, progress: Progress | None = None) -> How:
+        """Take the file at `path` over as the blob `digest`: by reflink, else as a hard link, else (or with `copy`) as
+        a copy; how. The file itself stays as it is. Raises OtherContent, NotFound, StorageFailed.
+        """
+        at = self._proofs.now()
+        disk.make_tree(self._temporary)
+        shared = os.stat(held).st_nlink > 1 if (held := self._path(digest)).is_file() else False
+        if not (copy and shared) and self._is_intact(digest):
+            self._publish({}, [digest], at)
+            return "hard link" if shared else "copy"
+        temporary = self._temporary_path()
+        with disk.removed_on_failure([temporary]):
+            ways: tuple[How, ...] = ("copy",) if copy else ("reflink", "hard link", "copy")
+            how, found, _ = transfer(path, temporary, ways, progress=progress)
+            if found != digest:
+                raise OtherContent(found)
+            self._publish({digest: temporary}, [digest], at)
+        return how
+
+    def give(self, digest: str, target: Path, *, link: bool, progress: Progress | None = None) -> How:
+        """Make the new file `target` with the bytes of a blob: by reflink, else (with `link`) as a hard link, else as a
+        copy; how. With `link` it is for reading only. Not synced yet. Raises Damaged, StorageFailed.
+        """
+        ways: tuple[How, ...] = ("reflink", "hard link", "copy") if link else ("reflink", "copy")
+        with self._open(digest), disk.removed_on_failure([target]):  # opened: one in quarantine comes back
+            mode = 0o444 if link else 0o666
+            how, found, size = transfer(self._path(digest), target, ways, mode=mode, progress=progress)
+            if found != digest:
+                raise Damaged(f"blob {digest} is damaged: its {size} bytes are {found}")
+        return how
 
     def _publish(self, fresh: dict[str, Path], digests: Collection[str], at: int) -> None:
         # The folders of blobs that were there already are synced too: their writer may not have come to it yet.
@@ -159,14 +186,15 @@ class LocalBlobs:
             return _signature(file).size
 
     def iter_digests(self) -> Iterator[tuple[str, int, float]]:
-        """Every blob in order: digest, size and when it was written (seconds since 1970). Content is not read."""
+        """Every blob in order: digest, size and when it was put here (seconds since 1970). Content is not read."""
         for folder in _entries(self.root):
             for entry in _entries(Path(folder.path)):
                 digest = PREFIX + entry.name
                 if is_digest(digest) and entry.name[:2] == folder.name and entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
-                        yield digest, found.st_size, found.st_mtime
+                        # Its change time: what was taken over as a hard link was written long before.
+                        yield digest, found.st_size, found.st_ctime
 
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):
@@ -230,8 +258,7 @@ class LocalBlobs:
         for folder in _entries(self._quarantine):
             for entry in _entries(Path(folder.path)):
                 digest = PREFIX + entry.name
-                # The change time is when it was moved here; its modification time is when it was written.
-                if not _is_old(entry, "st_ctime", before):
+                if not _is_old(entry, before):
                     continue
                 if digest in wanted and not self._is_intact(digest):
                     self._restore(digest)
@@ -245,7 +272,7 @@ class LocalBlobs:
         """Remove what killed processes left half written more than `older_than_s` ago; how many."""
         before, count = time.time() - older_than_s, 0
         for entry in _entries(self._temporary):
-            if _is_old(entry, "st_mtime", before):
+            if _is_old(entry, before):
                 disk.unlink(Path(entry.path))
                 count += 1
         return count
@@ -284,9 +311,10 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return []
 
 
-def _is_old(entry: os.DirEntry[str], clock: str, before: float) -> bool:
+def _is_old(entry: os.DirEntry[str], before: float) -> bool:
+    """Whether it was put where it is before that; its modification time would say when it was written."""
     try:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return False
-    return not stat.S_ISDIR(found.st_mode) and bool(getattr(found, clock) <= before)
+    return not stat.S_ISDIR(found.st_mode) and found.st_ctime <= before

@@ -7,13 +7,14 @@ a full disk can leave behind is one that a test has seen. What the system refuse
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from intaglio.core.errors import StorageFailed
+from intaglio.core.errors import Conflict, StorageFailed
 
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
@@ -23,6 +24,13 @@ _REASONS = {
     errno.EPERM: "no permission",
     errno.EIO: "the disk reported an error",
 }
+
+# Linux's request to let one file share the bytes of another until one of them is changed; elsewhere it is unknown.
+_FICLONE = 0x40049409
+_NOT_HERE = {
+    errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EOPNOTSUPP,
+    errno.ETXTBSY,
+}  # fmt: skip
 
 _observers: list[Callable[[str], None]] = []
 
@@ -115,6 +123,53 @@ def rename(source: Path, target: Path) -> None:
         os.rename(source, target)
 
 
+def rename_new(source: Path, target: Path) -> None:
+    """Give `source` the name `target`, which must be free. Raises Conflict."""
+    with _change("rename_new", "writing", target):
+        if os.path.lexists(target):
+            raise Conflict(f"{target} is there already")
+        try:
+            # Never in the place of a file that came this moment: a link is refused then, a rename would not be.
+            linked = not source.is_dir() and _linked(source, target)
+            os.unlink(source) if linked else os.rename(source, target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            raise Conflict(f"{target} is there already") from error
+
+
+def reflink(source: int, target: Path, mode: int = 0o444) -> bool:
+    """Make the new file `target` share the bytes of the open file `source`; False where the file system cannot."""
+    with _change("reflink", "writing", target):
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            fcntl.ioctl(descriptor, _FICLONE, source)
+        except OSError as error:
+            os.unlink(target)
+            if error.errno not in _NOT_HERE:
+                raise
+            return False
+        finally:
+            os.close(descriptor)
+    return True
+
+
+def hard_link(source: Path, target: Path) -> bool:
+    """Make `target` a further name of the file `source` (links are followed); False where that cannot be."""
+    with _change("hard_link", "writing", target):
+        return _linked(source, target)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        os.link(os.path.realpath(source), target)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        return False
+    return True
+
+
 def touch(path: Path) -> None:
     """Make the file `path`, empty, unless it is there."""
     with _change("touch", "writing", path):
@@ -168,6 +223,16 @@ def remove_folder(path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
                 raise
+
+
+def remove_tree(path: Path) -> None:
+    """Remove the file or the folder `path` with all that is in it, if it is there; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        for entry in sorted(path.iterdir()):
+            remove_tree(entry)
+        remove_folder(path)
+    else:
+        unlink(path)
 
 
 def open_lock(path: Path) -> int:

@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from intaglio.core.errors import Damaged, NotFound
+from intaglio.core.errors import Conflict, Damaged, NotFound
+from intaglio.core.model import KeptModel
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import is_whole
 from intaglio.core.workflow import Workflow
 from intaglio.store.integrity import check_rows, count_rows
+from intaglio.studio import archive
+from intaglio.studio.impact import Impact, impact, made_with, meant
+from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 
 # A blob is written before the record that names it; one younger than this may simply not be named yet.
@@ -44,12 +48,14 @@ class Checked:
 
 @dataclass(frozen=True)
 class Collected:
-    """What nothing refers to: digests with their sizes in bytes, and stale temporary files."""
+    """What nothing refers to: digests with their sizes in bytes, stale temporary files, files that were only laid out
+    from kept models."""
 
     blobs: tuple[tuple[str, int], ...]
     temporary: int
     purged: int
     dry_run: bool
+    laid_out: int = 0
 
 
 class Library:
@@ -62,7 +68,8 @@ class Library:
         """Read and verify every record and every blob, and that every blob a record names is there."""
         problems = [Problem(row.kind, row.id, row.message) for row in check_rows(self._parts.database)]
         problems += self._broken_tasks()
-        wanted = self._wanted()
+        kept = self._kept()
+        wanted = self._wanted() | {part.digest for model in kept for part in archive.parts_of(model)}
         present = {digest: size for digest, size, _ in self._parts.blobs.iter_digests()}
         everything = sorted(wanted | present.keys())
         broken: dict[str, str] = {}
@@ -73,6 +80,7 @@ class Library:
                 broken[digest] = str(error)
             if progress:
                 progress(index + 1, len(everything))
+        problems += self._broken_kept(kept, broken)
         hit = self._versions_naming(broken.keys() & wanted)
         problems += [Problem("asset", digest, message, hit.get(digest, ())) for digest, message in broken.items()]
         return Checked(count_rows(self._parts.database), len(present), sum(present.values()), tuple(problems))
@@ -80,7 +88,7 @@ class Library:
     def gc(self, *, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected:
         """Move blobs that nothing refers to into quarantine, where they stay for 30 days; a read brings one back."""
         blobs = self._parts.blobs
-        wanted = self._parts.assets.digests()
+        wanted = self._parts.assets.digests() | self._parts.kept.digests()
         newest = time.time() - grace_seconds
         loose = [
             (digest, size) for digest, size, mtime in blobs.iter_digests() if digest not in wanted and mtime < newest
@@ -91,7 +99,67 @@ class Library:
             blobs.quarantine(digest)
         swept = blobs.sweep_temporary(TEMPORARY_SECONDS)
         purged = blobs.purge_quarantine(KEEP_QUARANTINE_SECONDS, wanted=wanted)
-        return Collected(tuple(loose), swept, purged, False)
+        laid_out = archive.clear_shelf(self._parts, self._is_needed, newest)
+        return Collected(tuple(loose), swept, purged, False, laid_out)
+
+    def impact(self, model: str, *, removed: bool = False) -> Impact:
+        """Which versions were made with exactly this model (name, name:version or digest), with the grade each has and
+        the one it would fall to if the model's file were deleted or overwritten, or if it were `removed` from here.
+
+        Raises NotFound, Conflict.
+        """
+        return impact(self._parts, model, removed=removed)
+
+    def remove_model(self, model: str, *, agreed: bool = False) -> Impact:
+        """Take a model (its only version, name:version, or a digest) out of the library; what that did to versions.
+
+        The user's file stays; what was kept of it becomes collectable. Raises NotFound, Conflict (versions would fall
+        in grade, and that was not `agreed`; or a name with several versions).
+        """
+        found = self.impact(model, removed=True)
+        if found.falling and not agreed:
+            names = ", ".join(hit.version for hit in found.falling[:5])
+            more = f" and {len(found.falling) - 5} more" if len(found.falling) > 5 else ""
+            count = f"{len(found.falling)} version{'s' * (len(found.falling) > 1)}"
+            raise Conflict(
+                f"without {model} the grade of {count} would fall: {names}{more}",
+                hint="Remove it all the same with --yes.",
+            )
+        models, kept = self._parts.models, self._parts.kept
+        with self._parts.database.write():
+            for entry, _ in meant(self._parts, model):
+                models.remove(entry.name, entry.version)
+            if not models.under_digest(found.model.digest):
+                kept.remove(found.model.digest)
+        return found
+
+    def _is_needed(self, digest: str) -> bool:
+        """Whether a kept model that was laid out as files is still used from there."""
+        try:
+            return Models(self._parts).check(digest).state == "restorable"
+        except NotFound:
+            return False
+
+    def _kept(self) -> list[KeptModel]:
+        """The kept models; none when one of their records is damaged, which is a problem named already."""
+        try:
+            return self._parts.kept.list()
+        except Damaged:
+            return []
+
+    def _broken_kept(self, kept: list[KeptModel], broken: dict[str, str]) -> Iterator[Problem]:
+        """Kept models that cannot be restored, taken out of what is `broken`."""
+        mine: set[str] = set()
+        for model in kept:
+            hit = [part for part in archive.parts_of(model) if part.digest in broken]
+            if hit:
+                names = [f"{v.workflow.name}/{v.name}" for _, v, _ in made_with(self._parts, {model.digest})]
+                where = f" ({hit[0].path})" if hit[0].path else ""
+                message = f"the kept copy{where}: {broken[hit[0].digest]}"
+                yield Problem("kept-model", model.digest, message, tuple(names))
+                mine.update(part.digest for part in hit)
+        for digest in mine - self._wanted():
+            del broken[digest]
 
     def _wanted(self) -> set[str]:
         """The assets that records name; none when such a record is damaged, which is a problem named already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX, is_digest
@@ -13,7 +13,8 @@ from intaglio.core.gaps import ModelState
 from intaglio.core.model import ModelPart, ModelRef, ModelVersion
 from intaglio.core.workflow import NAME
 from intaglio.store import filehash
-from intaglio.studio import clock
+from intaglio.studio import archive, clock
+from intaglio.studio.archive import Archived, Restored
 from intaglio.studio.files import expanded
 from intaglio.studio.parts import Parts
 
@@ -118,7 +119,8 @@ class Models:
     def check(self, digest: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
         """Whether a model's file is still the recorded content; `full` reads every byte again.
 
-        Any place under which this content was added will do; the first one is reported when none has it any more.
+        Any place under which this content was added will do; the first one is reported when none has it any more. Then
+        the state is "restorable" if the library keeps an intact copy of the content.
         """
         first = self._check_at(*self._parts.models.by_digest(digest), full=full, progress=progress)
         if first.state == "ok":
@@ -128,7 +130,8 @@ class Models:
                 other = self._check_at(model, path, full=full, progress=progress)
                 if other.state == "ok":
                     return other
-        return first
+        restorable, beside = archive.kept_state(self._parts, digest, full=full)
+        return replace(first, state="restorable" if restorable else first.state, found=first.found + beside)
 
     def verify(self, reference: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
         """Whether the file under that very name is still the recorded content. Raises NotFound, Conflict."""
@@ -152,9 +155,11 @@ class Models:
         which = f" ({', '.join(differing[:3])}{', ...' if len(differing) > 3 else ''})" if model.files else ""
         return ModelCheck(model, path, "changed", f"{path} is now {found}{which}")
 
-    def file(self, reference: ModelRef, *, full: bool = False) -> ModelFile:
-        """The file of an exact model, checked against its digest. Raises ModelUnavailable, NotFound."""
-        found = [self._intact(reference, digest, full=full) for digest in reference.digests]
+    def file(self, reference: ModelRef, *, full: bool = False, kept: bool = True) -> ModelFile:
+        """The file of an exact model, checked against its digest. With `kept`, what the library keeps of it stands for
+        a file that is gone or changed. Raises ModelUnavailable, NotFound.
+        """
+        found = [self._intact(reference, digest, full=full, kept=kept) for digest in reference.digests]
         model = found[0].model
 
         def check() -> None:
@@ -171,15 +176,78 @@ class Models:
             config=found[1].path if reference.config else None,
             pickle_allowed=model.pickle_allowed,
             check=check,
+            note="; ".join(filter(None, (one.found for one in found))),
         )
 
-    def _intact(self, reference: ModelRef, digest: str, *, full: bool) -> ModelCheck:
+    def keep(self, reference: str, *, copy: bool = False, progress: Progress | None = None) -> Archived:
+        """Take the content of a model, and of the folder that a single file is put together with, into the store.
+
+        By reflink or hard link where the file system can, else (and always with `copy`) as a copy. `progress(done,
+        total)` in bytes may raise to stop; what was taken then need not be taken again. Raises NotFound,
+        ModelUnavailable (its file is not the recorded content), StorageFailed.
+        """
+        model = self._find(reference)
+        config = self.keep(model.config, copy=copy, progress=progress) if model.config else None
+        checked = self.check(model.digest, progress=progress)
+        if checked.state not in ("ok", "restorable"):
+            raise ModelUnavailable(f"{model.name}:{model.version} cannot be kept: {checked.found}")
+        kept = archive.keep(self._parts, model, checked.path, copy=copy, progress=progress)
+        return replace(kept, config=config)
+
+    def restore(
+        self, reference: str, *, to: str | Path = "", replace: bool = False, progress: Progress | None = None
+    ) -> Restored:
+        """Bring kept content back to where it was, or to the path `to`, which is then the model's place.
+
+        `replace` sets what stands there aside under another name; nothing is ever deleted. Without `to`, the folder
+        that a single file is put together with comes back too. Raises NotFound (it is not kept), Conflict (something
+        else is there), Damaged, StorageFailed.
+        """
+        model, place = self._placed(reference)
+        config = self.restore(model.config, replace=replace, progress=progress) if model.config and not to else None
+        target = expanded(to).absolute() if to else place
+        if to and target.is_dir() and not model.files:
+            target /= place.name
+        if self._check_at(model, target, full=False, progress=progress).state == "ok":
+            how, aside = "", ""
+        else:
+            how, aside = archive.restore(self._parts, model, target, replace=replace, progress=progress)
+        self._parts.models.add(model, target)
+        return Restored(model, str(target), how, aside, config)
+
+    def _placed(self, reference: str) -> tuple[ModelVersion, Path]:
+        """The version a reference means, and where it was added from. Raises NotFound, Conflict."""
+        model = self._find(reference)
+        return self._parts.models.get(model.name, model.version)
+
+    def _intact(self, reference: ModelRef, digest: str, *, full: bool, kept: bool) -> ModelCheck:
         checked = self.check(digest, full=full)
+        if checked.state == "restorable":
+            name = f"{reference.name}:{reference.version}"
+            if not kept:
+                raise ModelUnavailable(
+                    f"model {name} is not where it was: {checked.found}",
+                    hint=f"The library keeps it: name it exactly ({name}) to use that, or put it back with: "
+                    f"intaglio models restore {reference.name}",
+                )
+            return self._from_archive(checked, name)
         if checked.state != "ok":
             raise ModelUnavailable(
                 f"model {reference.name} {reference.version} is {checked.state}: {checked.found}; recorded was {digest}"
             )
         return checked
+
+    def _from_archive(self, checked: ModelCheck, name: str) -> ModelCheck:
+        model = checked.model
+        kept = self._parts.kept.get(model.digest)
+        if kept is None:
+            raise ModelUnavailable(f"model {name} is no longer kept: {checked.found}")
+
+        def is_intact(path: Path) -> bool:
+            return self._check_at(model, path, full=False, progress=None).state == "ok"
+
+        path = archive.laid_out(self._parts, kept, checked.path.name, is_intact)
+        return ModelCheck(model, path, "ok", f"model {name} came from the archive: {checked.found}")
 
     @staticmethod
     def is_exact(reference: str) -> bool:

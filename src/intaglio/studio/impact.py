@@ -1,0 +1,157 @@
+"""What depends on a model: the versions that were made with it, and how their grades would fall without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from intaglio.core.canonical import PREFIX
+from intaglio.core.errors import Conflict, Damaged, NotFound
+from intaglio.core.gaps import ModelState, model_gaps
+from intaglio.core.grade import Grade, GradeWord, grade_of
+from intaglio.core.model import ModelVersion
+from intaglio.core.snapshot import Snapshot
+from intaglio.core.version import Version
+from intaglio.studio import archive
+from intaglio.studio.grading import grade
+from intaglio.studio.models import Models, states_of
+from intaglio.studio.parts import Parts
+
+State = tuple[ModelState, str]
+PAGE = 200
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A version made with a model: its name (workflow/version), digest, the steps that used the model, its grade now,
+    and the grade that it would have."""
+
+    version: str
+    digest: str
+    annotation: str
+    steps: tuple[str, ...]
+    now: GradeWord
+    then: GradeWord
+
+    @property
+    def falls(self) -> bool:
+        """Whether it would have a lower grade."""
+        return self.now != self.then
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What would follow if a model were lost: its file at `path` deleted or overwritten, or (`removed`) the model taken
+    out of the library. `instead` says what would stand in for it, "" when nothing would."""
+
+    model: ModelVersion
+    path: str
+    kept: bool
+    removed: bool
+    instead: str
+    versions: tuple[Hit, ...]
+
+    @property
+    def falling(self) -> tuple[Hit, ...]:
+        """The versions whose grade would fall."""
+        return tuple(hit for hit in self.versions if hit.falls)
+
+
+def impact(parts: Parts, reference: str, *, removed: bool) -> Impact:
+    """Which versions were made with a model, and what their grades would be if its file were gone, or (`removed`) if
+    it were taken out of the library. Raises NotFound, Conflict.
+    """
+    models = Models(parts)
+    model, path = meant(parts, reference)[0] if removed else _placed(parts, models, reference)
+    now = states_of(models, [model.digest], full=False)[model.digest]
+    kept, _ = archive.kept_state(parts, model.digest, full=False)
+    then, instead = _removed(parts, reference, now) if removed else _lost(parts, models, model, path, kept)
+    hits = [
+        Hit(
+            version=f"{version.workflow.name}/{version.name}",
+            digest=digest,
+            annotation=version.annotation,
+            steps=_steps(snapshot, model.digest),
+            now=(here := grade(parts, snapshot, snapshot.plan, version=digest)).grade,
+            then=_without(snapshot, here, model.digest, now, then).grade,
+        )
+        for digest, version, snapshot in made_with(parts, {model.digest})
+    ]
+    return Impact(model, str(path), kept, removed, instead, tuple(sorted(hits, key=_weight)))
+
+
+def made_with(parts: Parts, digests: set[str]) -> Iterator[tuple[str, Version, Snapshot]]:
+    """The versions, newest first, whose record names a model of that content, in whatever role: digest, version and
+    snapshot. One whose snapshot is damaged is left out; `library check` names it."""
+    before = None
+    while page := parts.versions.list(limit=PAGE, before=before):
+        for digest, version in page:
+            try:
+                snapshot = parts.documents.get(Snapshot, version.snapshot)
+            except (Damaged, NotFound):
+                continue
+            if digests & snapshot.models.keys():
+                yield digest, version, snapshot
+        before = page[-1][0]
+
+
+def meant(parts: Parts, reference: str) -> list[tuple[ModelVersion, Path]]:
+    """The entries that a reference means when it is about taking them out: of a digest all, of a name the only one.
+
+    Raises NotFound, Conflict (a name with several versions).
+    """
+    model = Models(parts).find(reference)
+    if reference.startswith(PREFIX):
+        return parts.models.under_digest(model.digest)
+    labels = sorted(each.version for each, _ in parts.models.list() if each.name == model.name)
+    if ":" not in reference and len(labels) > 1:
+        raise Conflict(
+            f"model {model.name} has {len(labels)} versions: {', '.join(labels[:10])}",
+            hint=f"Say which one: {model.name}:{labels[0]}",
+        )
+    return [parts.models.get(model.name, model.version)]
+
+
+def _weight(hit: Hit) -> bool:
+    """What is shown first: the versions that would fall. Among equals the order stays, newest first."""
+    return not hit.falls
+
+
+def _placed(parts: Parts, models: Models, reference: str) -> tuple[ModelVersion, Path]:
+    model = models.find(reference)
+    return parts.models.get(model.name, model.version)
+
+
+def _lost(parts: Parts, models: Models, model: ModelVersion, path: Path, kept: bool) -> tuple[State, str]:
+    """The state of a model whose file at `path` would be gone, and what would stand in."""
+    for other, place in parts.models.under_digest(model.digest):
+        if place != path and models.verify(f"{other.name}:{other.version}").state == "ok":
+            return ("ok", ""), f"the same content at {place}"
+    if kept:
+        return ("restorable", f"{path} is gone"), "the kept copy"
+    return ("missing", f"{path} is gone"), ""
+
+
+def _removed(parts: Parts, reference: str, now: State) -> tuple[State, str]:
+    """The state of a model without the entries that `reference` means, and what would stand in."""
+    entries = meant(parts, reference)
+    out = {(model.name, model.version) for model, _ in entries}
+    for other, _ in parts.models.under_digest(entries[0][0].digest):
+        if (other.name, other.version) not in out:
+            return now, f"{other.name}:{other.version}, which is the same content"
+    return ("missing", "it is not in this library"), ""
+
+
+def _steps(snapshot: Snapshot, digest: str) -> tuple[str, ...]:
+    return tuple(
+        step.id for step in snapshot.plan.steps if any(digest in model.digests for model in step.models.values())
+    )
+
+
+def _without(snapshot: Snapshot, here: Grade, digest: str, now: State, then: State) -> Grade:
+    """The grade of a version with another state of one of its models, all else as it is."""
+    others: dict[str, State] = dict.fromkeys(snapshot.models, ("ok", ""))
+    solved = list(model_gaps(snapshot.plan, snapshot.models, others | {digest: now}))
+    left = [gap for gap in here.gaps if gap not in solved]
+    return grade_of([*left, *model_gaps(snapshot.plan, snapshot.models, others | {digest: then})])
