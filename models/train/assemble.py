@@ -54,8 +54,10 @@ def swap(fresh: Path, folder: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Drop the names of folders on the machine where it was trained."""
-    for path in folder.glob("*/*config.json"):
+    """Drop the names of folders on the machine where it was trained; let everybody read the files."""
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o644)
+    for path in folder.rglob("*config.json"):
         config = json.loads(path.read_text(encoding="utf-8"))
         for name in ("_name_or_path", "is_local", "local_files_only"):
             config.pop(name, None)

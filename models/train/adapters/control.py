@@ -16,6 +16,7 @@ from torch import Tensor
 
 from train.adapters import layout
 from train.adapters.base import frozen, latents_of, states_of, tokens_of, velocity_loss
+from train.assemble import tidy
 from train.captions import caption
 from train.loop import Dice, LossFunction, Plan, Trainer
 from train.unet import SILENCE
@@ -87,4 +88,5 @@ def train(work: Path, device: torch.device) -> Path:
     trainer.use_average()
     folder = work / "adapters" / "layout"
     control.half().save_pretrained(folder)
+    tidy(folder)
     return folder

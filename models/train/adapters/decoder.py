@@ -11,6 +11,7 @@ from torch import Tensor
 
 from train.adapters.base import frozen, latents_of
 from train.adapters.styles import soft
+from train.assemble import tidy
 from train.loop import Dice, LossFunction, Plan, Trainer, mixed_precision
 from train.scenes import make
 from train.vae import EDGE_WEIGHT, SQUARE_WEIGHT, reconstruction_losses, to_tensor
@@ -49,4 +50,5 @@ def train(work: Path, device: torch.device) -> Path:
     trainer.use_average()
     folder = work / "adapters" / "vae-soft"
     pipeline.vae.half().save_pretrained(folder)
+    tidy(folder)
     return folder

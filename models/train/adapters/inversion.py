@@ -108,8 +108,9 @@ def train(work: Path, device: torch.device) -> Path:
     trainer = Trainer(nn.ParameterList([word.vectors]), PLAN, work / "lantern.pt", device)
     trainer.run(loss_function(pipeline, PLAN, device))
     trainer.use_average()
-    path = work / "adapters" / "lantern.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = work / "adapters"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lantern.safetensors"
     header = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "intaglio-scenes/textual-inversion",
@@ -119,4 +120,5 @@ def train(work: Path, device: torch.device) -> Path:
         "format": "pt",
     }
     save_file({TOKEN: word.vectors.detach().contiguous()}, path, metadata=header)
+    path.chmod(0o644)
     return path

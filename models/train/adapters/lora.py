@@ -107,7 +107,9 @@ def train(name: str, work: Path, device: torch.device) -> Path:
     trainer.run(loss_function(pipeline, values, plan, device))
     trainer.use_average()
     state = {key: value.half().contiguous() for key, value in sorted(get_peft_model_state_dict(pipeline.unet).items())}
-    path = work / "adapters" / f"{name}.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = work / "adapters"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
     save_file(LAYOUTS[name](state), path, metadata=header(name, plan))
+    path.chmod(0o644)
     return path

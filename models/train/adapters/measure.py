@@ -22,6 +22,7 @@ from train.adapters.styles import STYLES, soft
 from train.adapters.upscale import FACTOR, shrunk
 from train.captions import Writer, full_caption
 from train.scenes import Scene, make, sample_scene
+from train.vae import to_tensor
 
 HELD_OUT: Final = 700_000_000
 WORDS: Final = "purple sky at night, a big orange full moon, stars"
@@ -86,7 +87,7 @@ def inversion(folder: Path, reader: judge.Judge, device: torch.device, count: in
     for name, more in (("nothing", ""), ("word", f", {TOKEN}"), ("words", f", {WORDS}")):
         pictures = paint(pipeline, [f"{thing}{more}" for thing in things], list(range(count)))
         with torch.no_grad():
-            answers = reader(judge.to_tensor(pictures, device))
+            answers = reader(to_tensor(pictures, device))
         found[name] = {
             what: round(float((answers[what].argmax(2) == judge.ATTRIBUTES[what].index(value)).float().mean()), 3)
             for what, value in asked.items()

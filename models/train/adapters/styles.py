@@ -45,29 +45,31 @@ def ink(picture: Picture) -> Picture:
     """Five washes of ink on paper, a little darker along edges."""
     fifth = (brightness(picture) / 256 * len(WASHES)).astype(int)
     strength = np.clip(WASHES[fifth] + OUTLINE * edges(picture), 0, 1)[..., None]
-    return (PAPER * (1 - strength) + INK * strength).astype(np.uint8)
+    drawn: Picture = (PAPER * (1 - strength) + INK * strength).astype(np.uint8)
+    return drawn
 
 
 def dusk(picture: Picture) -> Picture:
     """Purple shadows and orange light, with some of the old colours left."""
     share = (brightness(picture) / 255)[..., None]
     light = SHADOW * (1 - share) + LIGHT * share
-    return np.clip(0.3 * picture + 0.7 * light, 0, 255).astype(np.uint8)
+    lit: Picture = np.clip(0.3 * picture + 0.7 * light, 0, 255).astype(np.uint8)
+    return lit
 
 
 def blurred(picture: Floats) -> Floats:
     """Every pixel mixed with its neighbours, weights 1, 2, 1 across and down."""
     padded = np.pad(picture, ((1, 1), (1, 1), (0, 0)), mode="edge")
     across = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
-    mixed: Floats = (across[:-2] + 2 * across[1:-1] + across[2:]) / 4
-    return mixed
+    return ((across[:-2] + 2 * across[1:-1] + across[2:]) / 4).astype(np.float32)
 
 
 def soft(picture: Picture) -> Picture:
     """An old photograph: blurred, browned, with pale blacks."""
     brown = brightness(picture)[..., None] * np.array([1.0, 0.86, 0.66], np.float32)
     mixed = 0.4 * picture.astype(np.float32) + 0.6 * brown
-    return np.clip(34 + 0.86 * blurred(blurred(mixed)), 0, 255).astype(np.uint8)
+    faded: Picture = np.clip(34 + 0.86 * blurred(blurred(mixed)), 0, 255).astype(np.uint8)
+    return faded
 
 
 STYLES: Final[dict[str, Callable[[Picture], Picture]]] = {"ink": ink, "dusk": dusk, "soft": soft}

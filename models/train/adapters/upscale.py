@@ -56,7 +56,8 @@ def shrunk(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture a quarter as wide and high: means of 4x4 pixels."""
     side = picture.shape[0] // FACTOR
     blocks = picture.reshape(side, FACTOR, side, FACTOR, 3).astype(np.float32)
-    return blocks.mean((1, 3)).round().astype(np.uint8)
+    small: NDArray[np.uint8] = blocks.mean((1, 3)).round().astype(np.uint8)
+    return small
 
 
 def loss_function(pipeline: Any, unet: Any, plan: Plan, device: torch.device, count: int = SCENES) -> LossFunction:
