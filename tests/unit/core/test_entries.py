@@ -80,7 +80,8 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from([LORAS, EMBEDDINGS]))
 def test_whatever_is_written_is_taken_or_refused_in_words(written: object, param: Param) -> None:
-    found, said, place = (), "taken", "[0]"
+    found: tuple[Any, ...] = ()
+    said, place = "taken", "[0]"
     try:
         found = param.check(written)
     except WrongPart as error:

@@ -89,7 +89,7 @@ def test_a_step_that_draws_needs_its_seed() -> None:
         ({"deterministic": False, "networked": True}, ["nondeterministic", "hosted.unpinned"]),
     ],
 )
-def test_what_a_type_cannot_promise_is_a_gap(told: dict[str, bool], codes: list[str]) -> None:
+def test_what_a_type_cannot_promise_is_a_gap(told: dict[str, Any], codes: list[str]) -> None:
     assert [code for code, _ in said(step_gaps(recorded(), NodeTypes([tint(2, **told)])))] == codes
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import threading
 import time
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from intaglio.core.canonical import digest_bytes
-from intaglio.core.context import Context
+from intaglio.core.context import Context, Lora
 from intaglio.core.errors import Cancelled, ModelUnavailable, NodeFailed
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, NodeTypes, node_type
@@ -270,3 +271,51 @@ def test_a_step_that_cannot_be_kept_stops_the_run() -> None:
 
     with pytest.raises(OSError, match="no space left"):
         run({"a": {"type": "start"}}, Bench(keep=full))
+
+
+# -- older versions of a type -----------------------------------------------------------------------------------------
+
+
+def value(version: int, **more: Any) -> NodeType:
+    """A type of one parameter, which version 2 calls `amount` and counts in tens."""
+
+    def first(ctx: Context, *, value: int = 1) -> Image:
+        return dot(value)
+
+    def second(ctx: Context, *, amount: float = 0.5) -> Image:
+        return dot(round(amount * 10))
+
+    return node_type("value", version=version, **more)(first if version == 1 else second)
+
+
+def test_an_old_step_is_run_as_it_meant_then_and_keeps_its_key() -> None:
+    old = NodeTypes([value(1)])
+    plan = Desk(types=old).resolve({"a": {"type": "value", "params": {"value": 30}}})
+    new = NodeTypes([value(2, migrations={1: lambda params: {"amount": params["value"] / 10}})])
+    then, now = Bench(old), Bench(new)
+    assert execute(plan, then.work()) == execute(plan, now.work()), "same key, same outputs"
+    assert outputs(now)["a"] == bytes([30])
+    assert (then.kept[0].notes, now.kept[0].notes) == ((), ("run by value@2, which does what 1 did",))
+
+
+def test_a_step_whose_migration_refuses_fails_with_the_reason() -> None:
+    def refuse(params: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("there are no values any more")
+
+    plan = Desk(types=NodeTypes([value(1)])).resolve({"a": {"type": "value"}})
+    with pytest.raises(NodeFailed, match="node 'a': value@2 cannot mean what was recorded: there are no values"):
+        execute(plan, Bench(NodeTypes([value(2, migrations={1: refuse})])).work())
+    with pytest.raises(NodeFailed, match="value@1 is not installed"):
+        execute(plan, Bench(NodeTypes([value(2)])).work())
+
+
+def test_a_record_that_holds_too_few_models_fails_in_words() -> None:
+    @node_type("many", version=1)
+    def many(ctx: Context, *, loras: tuple[Lora, ...] = ()) -> Image:
+        raise AssertionError
+
+    types = NodeTypes([many])
+    plan = Desk(types=types).resolve({"a": {"type": "many", "params": {"loras": ["m"]}}})
+    broken = dataclasses.replace(plan, steps=(dataclasses.replace(plan.steps[0], models={}),))
+    with pytest.raises(NodeFailed, match="does not hold one model for each of its loras"):
+        execute(broken, Bench(types).work())

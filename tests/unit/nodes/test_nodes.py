@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import intaglio.nodes
-from intaglio.core.context import Context, Generation, Hooks, ModelFile
-from intaglio.core.errors import BackendMissing, Unavailable
+from intaglio.core.context import Context, Control, Embedding, Generation, Hooks, Lora, ModelFile
+from intaglio.core.errors import BackendMissing, Invalid, Unavailable
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, node_type
 from intaglio.nodes import all_types, builtin_types
@@ -48,7 +48,7 @@ def called(name: str, context: Context, **more: object) -> Image:
     defaults = {param.name: param.default for param in found.params if not param.required}
     seed = {"seed": 7} if found.draws else {}
     inputs = {port.name: None if port.optional else PICTURE for port in found.inputs}
-    result = found.function(context, **inputs, **(defaults | NEEDED[name][0] | seed | more))
+    result = found.function(context, **(inputs | defaults | NEEDED[name][0] | seed | more))
     assert isinstance(result, Image)
     return result
 
@@ -110,6 +110,63 @@ def test_a_generation_is_handed_exactly_what_the_node_was_given() -> None:
     request = asked[0]
     assert (request.image, request.width, request.height, request.strength) == (PICTURE, 4, 3, 0.25)
     assert (request.seed, request.clip_skip, request.steps, request.guidance) == (7, 2, 20, 7.0)
+
+
+NET = ModelFile(name="net", digest="blake3:" + "b" * 64, layout="diffusers", path=Path("nowhere"))
+
+
+@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint"])
+def test_adapters_are_handed_on(name: str) -> None:
+    asked: list[Generation] = []
+
+    def keep(request: Generation, hooks: Hooks) -> Image:
+        asked.append(request)
+        return PICTURE
+
+    loras, embeddings = (Lora(NET, 0.5),), (Embedding(NET, "<x>"),)
+    context = Context(step="n", generate=keep)
+    followed = {"controlnet": NET, "control_image": PICTURE, "control_strength": 0.5}
+    called(name, context, loras=loras, embeddings=embeddings, vae=NET, **followed)
+    called(name, context)
+    full, plain = asked
+    assert (full.loras, full.embeddings, full.vae) == (loras, embeddings, NET)
+    assert full.controls == (Control(NET, PICTURE, 0.5),)
+    assert (plain.loras, plain.embeddings, plain.vae, plain.controls) == ((), (), None, ())
+
+
+@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint"])
+@pytest.mark.parametrize("half", ["controlnet", "control_image"])
+def test_a_controlnet_without_its_picture_is_refused_and_the_other_way_round(name: str, half: str) -> None:
+    assert TYPES[name].together == (("controlnet", "control_image"),)
+    given = {"controlnet": NET} if half == "controlnet" else {"control_image": PICTURE}
+    with pytest.raises(Invalid, match="alone does nothing"):
+        called(name, Context(step="n", generate=generate), **given)
+
+
+def test_a_mask_and_an_enlargement_reach_the_backend() -> None:
+    asked: list[Generation] = []
+
+    def keep(request: Generation, hooks: Hooks) -> Image:
+        asked.append(request)
+        return PICTURE
+
+    mask = Image("L", 4, 3, bytes(12))
+    called("inpaint", Context(step="n", generate=keep), mask=mask)
+    called("model-upscale", Context(step="n", generate=keep), noise_level=3)
+    assert (asked[0].image, asked[0].mask, asked[0].noise_level) == (PICTURE, mask, None)
+    assert (asked[1].image, asked[1].mask, asked[1].noise_level) == (PICTURE, None, 3)
+    assert (asked[1].width, asked[1].height) == (16, 12)
+
+
+@pytest.mark.parametrize("name", ["text-to-image", "image-to-image"])
+def test_what_was_recorded_before_adapters_uses_none(name: str) -> None:
+    recorded = {
+        param.name: param.default if not param.from_model else 64 if param.type == "integer" else "ddim"
+        for param in TYPES[name].params
+        if param.type not in ("model", "loras", "embeddings") and param.name not in ("prompt", "control_strength")
+    }
+    migrated = TYPES[name].migrate(1, {**recorded, "prompt": "sea"})
+    assert migrated == {**recorded, "prompt": "sea", "loras": [], "embeddings": [], "control_strength": 1.0}
 
 
 # -- those of others --------------------------------------------------------------------------------------------------
