@@ -142,10 +142,30 @@ def tiny_flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _saved(pipeline, tmp_path_factory.mktemp("flux"))
 
 
-def _tiny_vae(diffusers: Any) -> Any:
+@pytest.fixture(scope="session")
+def tiny_upscaler(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random upscaler folder that makes a picture twice as wide and high."""
+    diffusers, transformers = library("diffusers"), library("transformers")
+    library("torch").manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        block_out_channels=(8, 16), layers_per_block=1, sample_size=16, cross_attention_dim=32, norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=4, use_linear_projection=True, in_channels=7, num_class_embeds=100,
+    )  # fmt: skip
+    pipeline = diffusers.StableDiffusionUpscalePipeline(
+        vae=_tiny_vae(diffusers, 0.08333), unet=unet,
+        tokenizer=transformers.CLIPTokenizer.from_pretrained(SCENES / "tokenizer", local_files_only=True),
+        text_encoder=transformers.CLIPTextModel(_text_config(transformers.CLIPTextConfig)),
+        low_res_scheduler=diffusers.DDPMScheduler(), scheduler=diffusers.DDIMScheduler(), max_noise_level=99,
+    )  # fmt: skip
+    return _saved(pipeline, tmp_path_factory.mktemp("upscaler"))
+
+
+def _tiny_vae(diffusers: Any, scaling_factor: float = 0.18215) -> Any:
     return diffusers.AutoencoderKL(
         block_out_channels=(8, 16), down_block_types=["DownEncoderBlock2D"] * 2, norm_num_groups=4,
         up_block_types=["UpDecoderBlock2D"] * 2, latent_channels=4, sample_size=32, shift_factor=0.1,
+        scaling_factor=scaling_factor,
     )  # fmt: skip
 
 

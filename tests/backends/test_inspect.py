@@ -9,6 +9,7 @@ import pickle
 import shutil
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,12 +89,16 @@ CASES: list[tuple[str, str, dict[str, Shape]]] = [
     ("checkpoint", "sd3", {"model.diffusion_model.joint_blocks.0.x": (1,)}),
     ("lora", "sdxl", {"lora_te2_text_model_x.lora_down.weight": (1,), "lora_te2_text_model_x.lora_up.weight": (1,)}),
     ("lora", "sd1", {"lora_unet_down_blocks_0_attn2_to_k.lora_down.weight": (4, 768)}),
+    ("lora", "unknown", {"unet.mid_block.attn1.processor.to_q_lora.down.weight": (4, 320)}),
     ("lora", "flux", {"transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight": (1,)}),
     ("vae", "unknown", {"decoder.up_blocks.0.x": (1,), "encoder.conv_in.weight": (1,)}),
     ("vae", "unknown", {"first_stage_model.decoder.conv_in.weight": (1,)}),
     ("controlnet", "sd1", {"control_model.x": (1,), "control_model.attn2.to_k.weight": (1, 768)}),
     ("textual-inversion", "sd1", {"emb_params": (2, 768)}),
     ("textual-inversion", "sdxl", {"clip_l": (2, 768), "clip_g": (2, 1280)}),
+    ("textual-inversion", "unknown", {"<ink>": (3, 128)}),
+    ("textual-inversion", "sd1", {"my-style": (768,)}),
+    ("unknown", "unknown", {"conv.weight": (4, 768)}),
     ("upscaler", "unknown", {"model.1.sub.0.RDB1.conv1.0.weight": (1,)}),
     ("upscaler", "unknown", {"conv_first.weight": (1,), "conv_last.weight": (1,)}),
     ("unknown", "unknown", {"some.thing": (1,)}),
@@ -109,6 +114,62 @@ def test_single_files_are_told_apart(tmp_path: Path, kind: str, family: str, sha
 def test_a_vae_folder(tmp_path: Path, scenes: Path) -> None:
     facts = inspect_model(scenes / "vae")
     assert (facts.kind, facts.parts) == ("vae", {"vae": "diffusers.AutoencoderKL"})
+
+
+def test_a_control_net_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel", "cross_attention_dim": 768}))
+    with pytest.raises(InvalidModel, match="holds no weights"):
+        inspect_model(tmp_path)
+    write(tmp_path / "diffusion_pytorch_model.safetensors", {"controlnet_mid_block.weight": (1,)})
+    facts = inspect_model(tmp_path)
+    assert (facts.kind, facts.family, facts.layout) == ("controlnet", "sd1", "diffusers")
+    assert facts.parts == {"controlnet": "diffusers.ControlNetModel"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shapes"),
+    [
+        ("lora", "pytorch_lora_weights.safetensors", {"unet.mid_block.attn2.to_k.lora_A.weight": (4, 768)}),
+        ("textual-inversion", "learned_embeds.safetensors", {"<ink>": (2, 768)}),
+    ],
+)
+def test_a_folder_with_one_adapter(tmp_path: Path, kind: str, name: str, shapes: dict[str, Shape]) -> None:
+    write(tmp_path / name, shapes, {"trained_by": "me"})
+    (tmp_path / "README.md").write_text("hello")
+    facts = inspect_model(tmp_path)
+    assert (facts.kind, facts.family, facts.layout) == (kind, "sd1", "diffusers")
+    assert facts.metadata == {"trained_by": "me"}
+    (tmp_path / "run.py").write_text("print('hello')")
+    with pytest.raises(UnsafeModel, match=r"run\.py is Python code"):
+        inspect_model(tmp_path)
+    (tmp_path / "run.py").unlink()
+    write(tmp_path / "another.safetensors", shapes)
+    with pytest.raises(InvalidModel, match="holds 2 weights files"):
+        inspect_model(tmp_path)
+
+
+def test_a_folder_with_one_adapter_that_is_a_pickle(tmp_path: Path) -> None:
+    torch_zip(tmp_path / "pytorch_lora_weights.bin")
+    with pytest.raises(UnsafeModel, match="is a pickle"):
+        inspect_model(tmp_path)
+    assert inspect_model(tmp_path, allow_pickle=True).kind == "unknown"
+
+
+def test_a_folder_with_one_file_of_something_else(tmp_path: Path) -> None:
+    write(tmp_path / "model.safetensors", {"some.thing": (1,)})
+    with pytest.raises(InvalidModel, match="not a diffusers pipeline folder"):
+        inspect_model(tmp_path)
+
+
+def test_an_upscaler_folder(folder: Path) -> None:
+    edit(folder / "model_index.json", _class_name="StableDiffusionUpscalePipeline")
+    facts = inspect_model(folder)
+    assert facts.kind == "upscaler"
+    assert facts.defaults["scale"] == 4
+    assert "width" not in facts.defaults
+    edit(folder / "vae" / "config.json", block_out_channels=[])
+    with pytest.raises(InvalidModel, match="does not say how many times"):
+        inspect_model(folder)
 
 
 def test_a_folder_as_the_hub_has_them(folder: Path) -> None:
@@ -267,6 +328,7 @@ def test_a_truncated_file_says_how_much_is_missing(tmp_path: Path) -> None:
 
 
 ENTRY = b'{"a":{"dtype":"U8","shape":[%d],"data_offsets":[%d,%d]}}'
+TWO = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[%d,%d]},"b":{"dtype":"U8","shape":[4],"data_offsets":[%d,%d]}}'
 DAMAGED: list[tuple[str, bytes, bytes, int | None]] = [
     ("claims a header of", b"{}", b"", 2**63),
     ("claims a header of", b"{}", b"", 100_000_001),
@@ -281,6 +343,11 @@ DAMAGED: list[tuple[str, bytes, bytes, int | None]] = [
     ("contradicts its shape", ENTRY % (2, 0, 1), b"\0", None),
     ("contradicts its shape", ENTRY % (10**30, 0, 1), b"\0", None),
     ("hole or overlap", ENTRY % (1, 1, 2), b"\0\0", None),
+    ("hole or overlap", TWO % (0, 4, 2, 6), b"\0" * 6, None),
+    ("hole or overlap", TWO % (0, 4, 0, 4), b"\0" * 4, None),
+    ("damaged safetensors header", TWO % (-4, 0, 0, 4), b"\0" * 4, None),
+    ("damaged safetensors header", TWO % (0, 4, -1, 3), b"\0" * 4, None),
+    ("contradicts its shape", TWO % (4, 0, 4, 8), b"\0" * 8, None),
     ("describes", ENTRY % (1, 0, 1), b"\0\0", None),
     ("cut off", ENTRY % (9, 0, 9), b"\0", None),
 ]
@@ -290,6 +357,16 @@ DAMAGED: list[tuple[str, bytes, bytes, int | None]] = [
 def test_damaged_headers(tmp_path: Path, message: str, header: bytes, data: bytes, length: int | None) -> None:
     with pytest.raises(InvalidModel, match=message):
         inspect_model(raw(tmp_path / "file.safetensors", header, data, length))
+
+
+def test_a_header_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+    path = raw(tmp_path / "file.safetensors", b'{"a":', b"", 2**30)
+    os.truncate(path, 2**30 + 100)
+    tracemalloc.start()
+    with pytest.raises(InvalidModel, match=f"claims a header of {2**30} bytes"):
+        inspect_model(path)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

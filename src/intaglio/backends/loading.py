@@ -67,7 +67,10 @@ def _brief(error: Exception) -> str:
     text = getattr(error, "message", "") or str(error) or type(error).__name__
     if "meta tensor" in text:
         return "it does not hold all weights of its pipeline"
-    return next((line.strip() for line in str(text).splitlines() if line.strip()), type(error).__name__)[:300]
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    # torch's heading over a list of what is wrong.
+    told = [line for line in lines if not line.startswith("Error(s) in loading")] or lines
+    return (told or [type(error).__name__])[0][:300]
 
 
 def _from_folder(model: ModelFile, dtype: Any) -> Any:

@@ -82,15 +82,19 @@ def _load(file: ModelFile, kind: str, cls: Any, config: Mapping[str, Any], dtype
 
 
 def _from_folder(file: ModelFile, class_name: str, kind: str, dtype: Any) -> Any:
+    if kind == "controlnet" and class_name != "ControlNetModel":
+        raise InvalidModel(f"model {file.name!r} is a {class_name}; only ControlNetModel works here")
+    return _part_type(file, class_name).from_pretrained(
+        str(file.path), dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant_of(file.path, "*")
+    )
+
+
+def _part_type(file: ModelFile, class_name: str) -> Any:
     diffusers = library("diffusers")
     cls = getattr(diffusers, class_name, None)
     if not (isinstance(cls, type) and issubclass(cls, diffusers.ModelMixin)):
         raise InvalidModel(f"model {file.name!r} asks for {class_name!r}, which diffusers does not have")
-    if kind == "controlnet" and cls is not diffusers.ControlNetModel:
-        raise InvalidModel(f"model {file.name!r} is a {class_name}; only ControlNetModel works here")
-    return cls.from_pretrained(
-        str(file.path), dtype=dtype, use_safetensors=True, local_files_only=True, variant=variant_of(file.path, "*")
-    )
+    return cls
 
 
 def _from_file(file: ModelFile, suffix: str, cls: Any, config: Mapping[str, Any], dtype: Any) -> Any:

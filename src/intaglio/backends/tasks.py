@@ -106,9 +106,9 @@ def any_latents(pipeline: Any, task: str) -> Iterator[None]:
 
     diffusers 0.42 knows such U-Nets by their 4 channels and refuses all others; what it computes fits them all.
     """
-    unet = getattr(pipeline, "unet", None)
+    unet: Any = getattr(pipeline, "unet", None)
     latents = pipeline.vae.config.get("latent_channels") if unet is not None and task == MASK else None
-    if latents is None or unet.config.in_channels != latents or latents == _LATENTS:
+    if latents in {None, _LATENTS} or unet.config.in_channels != latents:
         yield
         return
     told = unet.config
