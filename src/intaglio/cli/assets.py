@@ -13,6 +13,11 @@ from intaglio.core.errors import Conflict, Invalid, StorageFailed
 
 if TYPE_CHECKING:
     from intaglio.core.asset import Asset
+    from intaglio.imaging.clips import ClipNumbers
+    from intaglio.imaging.metrics import Difference
+    from intaglio.studio.compare import Comparison, Side
+
+NOT_IDENTICAL = 10
 
 
 @click.group()
@@ -61,6 +66,65 @@ def get(app: App, asset: str, output: str) -> None:
     path = Path(output)
     _write_new(path, data)
     app.show(record, lambda: say(f"{path}  {size(len(data))}"))
+
+
+@assets.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--to", "folder", metavar="DIR", help="Write a heat map and a side-by-side sheet there.")
+@common
+def compare(app: App, a: str, b: str, folder: str | None) -> int:
+    """Say how far two pictures or clips are apart: files, or assets by digest. Exit code 10 unless identical."""
+    with app.open() as studio:
+        found = studio.assets.compare(a, b, to=folder)
+    app.show(found, lambda: _compared(found))
+    return 0 if found.same_pixels else NOT_IDENTICAL
+
+
+def _compared(found: Comparison) -> None:
+    rows = [("verdict", found.verdict), *(_side(name, side) for name, side in (("a", found.a), ("b", found.b)))]
+    if found.difference is not None:
+        rows += _differences(found.difference)
+    if found.clip is not None:
+        rows += _clips(found.clip)
+    rows.append(("perceptual hashes", f"{found.phash_distance} of 64 bits differ"))
+    table([*rows, *(("note", note) for note in found.notes), *(("written", path) for path in found.written)])
+
+
+def _side(name: str, side: Side) -> tuple[str, str]:
+    frames = f", {side.frames} frames" if side.frames > 1 else ""
+    return name, f"{side.name}  {side.width} x {side.height}{frames}, {size(side.size)}, {short(side.digest)}"
+
+
+def _differences(found: Difference) -> list[tuple[str, str]]:
+    return [
+        ("largest difference", f"{found.max_difference} of 255"),
+        ("mean difference", f"{found.mean_difference:.4g}"),
+        ("changed pixels", f"{100 * found.changed_share:.4g} %"),
+        ("PSNR", "infinite" if found.psnr is None else f"{found.psnr:.2f} dB"),
+        ("SSIM", f"{found.ssim:.5f}"),
+        ("FLIP", "not measured" if found.flip is None else f"{found.flip:.5f}"),
+    ]
+
+
+def _clips(found: ClipNumbers) -> list[tuple[str, str]]:
+    rows = [
+        ("frames", f"{found.old.frames} and {found.new.frames}; {found.compared} compared, {found.identical} identical")
+    ]
+    if found.other_sizes:
+        rows.append(("other sizes", f"{found.other_sizes} frames could not be compared"))
+    if found.compared:
+        rows += [
+            ("largest difference", f"{found.max_difference} of 255"),
+            ("mean difference", f"{found.mean_difference:.4g}"),
+            ("changed pixels", f"{100 * (found.changed_share or 0):.4g} %"),
+            ("lowest PSNR", "infinite" if found.psnr is None else f"{found.psnr:.2f} dB"),
+            ("SSIM", f"{found.lowest_ssim:.5f} at worst, {found.mean_ssim:.5f} on average"),
+        ]
+    if found.worst is not None:
+        rows.append(("worst frame", f"{found.worst.index}, at {found.worst.seconds:.3f} s"))
+        rows += [(f"  {name}", value) for name, value in _differences(found.worst.difference)]
+    return rows
 
 
 def _write_new(path: Path, data: bytes) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image as Pillow
@@ -46,7 +47,7 @@ _TURNS = {
     8: Pillow.Transpose.ROTATE_90,
 }
 # Its classes directly: Image.open would add a limit and warnings of its own.
-_PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
+PLUGINS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
     headers.PNG: PngImageFile,
     headers.JPEG: JpegImageFile,
     headers.WEBP: WebPImageFile,
@@ -67,13 +68,18 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
         limit = f"the limit of {max_pixels / 1e6:g} megapixels"
         raise InvalidImage(f"{info.width} x {info.height} pixels is more than {limit}")
     payload, orientation = _PARTS[info.media_type](data)
+    with plain_errors(data), PLUGINS[info.media_type](io.BytesIO(payload)) as opened:
+        check_size(opened, info)
+        opened.load()
+        upright = opened.transpose(_TURNS[orientation]) if orientation in _TURNS else opened
+        return converted(upright, transparent=opened.has_transparency_data)
+
+
+@contextmanager
+def plain_errors(data: bytes) -> Iterator[None]:
+    """Turn whatever a decoder raises over `data` into InvalidImage."""
     try:
-        with _PLUGINS[info.media_type](io.BytesIO(payload)) as opened:
-            if opened.size != (info.width, info.height):
-                raise InvalidImage("the picture's parts disagree about its size")
-            opened.load()
-            upright = opened.transpose(_TURNS[orientation]) if orientation in _TURNS else opened
-            return _convert(upright, transparent=opened.has_transparency_data)
+        yield
     except InvalidImage:
         raise
     except Exception as error:  # damaged input makes decoders raise almost anything
@@ -82,13 +88,20 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
         raise InvalidImage(f"the picture cannot be decoded: {error or type(error).__name__}") from error
 
 
-def _convert(picture: Pillow.Image, *, transparent: bool) -> Image:
+def check_size(opened: Pillow.Image, info: MediaInfo) -> None:
+    """Raise InvalidImage unless an opened picture has the size its header says."""
+    if opened.size != (info.width, info.height):
+        raise InvalidImage("the picture's parts disagree about its size")
+
+
+def converted(picture: Pillow.Image, *, transparent: bool) -> Image:
+    """A loaded Pillow picture as an L, RGB or RGBA image."""
     if picture.mode.startswith("I"):
         # Pillow's own conversion clips: nearly every 16-bit grey would turn white.
         return from_array((np.asarray(picture) >> 8).astype(np.uint8))
     opaque = "L" if picture.mode in ("1", "L") else "RGB"
-    converted = picture.convert("RGBA" if transparent else opaque)
-    return Image(converted.mode, converted.width, converted.height, converted.tobytes())
+    result = picture.convert("RGBA" if transparent else opaque)
+    return Image(result.mode, result.width, result.height, result.tobytes())
 
 
 def _png_parts(data: bytes) -> tuple[bytes, int]:
@@ -108,12 +121,15 @@ def _png_parts(data: bytes) -> tuple[bytes, int]:
     header = data[16:29]
     if header[9] == _PNG_PALETTE and b"PLTE" not in kinds:
         raise InvalidImage("the picture's palette is missing")
-    _check_pixels(header, packed)
+    check_png_pixels(header, packed)
     return b"".join(kept), orientation
 
 
-def _check_pixels(header: bytes, packed: list[bytes]) -> None:
-    """Inflate piece by piece and count: Pillow leaves the rows that are missing black, without a word."""
+def check_png_pixels(header: bytes, packed: list[bytes]) -> None:
+    """Raise InvalidImage unless `packed`, the bodies of IDAT chunks, holds all pixels that the IHDR body announces.
+
+    Inflates piece by piece and counts: Pillow leaves the rows that are missing black, without a word.
+    """
     expected, count, unpacker = _inflated_size(header), 0, zlib.decompressobj()
     try:
         for part in packed:

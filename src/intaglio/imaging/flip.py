@@ -21,7 +21,7 @@ def flip(a: Pixels, b: Pixels) -> float | None:
     (extra "metrics") is not installed, or the picture has more than `MAX_PIXELS` pixels.
     """
     try:
-        from flip_evaluator import evaluate
+        from flip_evaluator import evaluate  # type: ignore[import-untyped]
     except ImportError:
         return None
     if a.shape[0] * a.shape[1] > MAX_PIXELS:

@@ -118,9 +118,10 @@ def _strips(height: int, width: int, *, overlap: int) -> Iterator[slice]:
 def _ssim(a: Pixels, b: Pixels) -> float:
     """The mean over all windows of one channel (height, width)."""
     window = (min(_WINDOW, a.shape[0]), min(_WINDOW, a.shape[1]))
-    strips = _strips(*a.shape, overlap=window[0] - 1)
-    total = sum(_ssim_sum(a[rows], b[rows], *window) for rows in strips)
-    return total / ((a.shape[0] - window[0] + 1) * (a.shape[1] - window[1] + 1))
+    strips = _strips(a.shape[0], a.shape[1], overlap=window[0] - 1)
+    total: float = sum(_ssim_sum(a[rows], b[rows], *window) for rows in strips)
+    windows: int = (a.shape[0] - window[0] + 1) * (a.shape[1] - window[1] + 1)
+    return total / windows
 
 
 def _ssim_sum(a: Pixels, b: Pixels, rows: int, columns: int) -> float:

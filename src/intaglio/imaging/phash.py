@@ -10,9 +10,9 @@ In whole numbers throughout, so that it is the same on every machine:
    is above the 32nd smallest of them, else 0. The first bit is the highest of the number, written in 16 hex digits.
 
 That is the method of the pHash library (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions",
-2010) with another way to shrink; its hashes are close to these, not equal. A picture that is flat, or changes in one
-direction only, has no such frequencies: its hash is 0. Two hashes are as far apart as they have bits that differ
-(Hamming), 0 to 64.
+2010) with another way to shrink; its hashes are close to these, not equal. Two hashes are as far apart as they have
+bits that differ (Hamming), 0 to 64. A picture that is flat, or changes in one direction only, has none of those
+frequencies: its hash is 0, and that of one that nearly does is noise.
 """
 
 from __future__ import annotations

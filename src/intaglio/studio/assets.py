@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from intaglio.core.asset import ADDRESS, Asset
 from intaglio.core.canonical import PREFIX, is_digest
@@ -13,6 +14,7 @@ from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
 from intaglio.store.filehash import open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
+from intaglio.studio.compare import Comparison, compare_files
 from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import MAX_BYTES, recognise
@@ -50,6 +52,28 @@ class Assets:
     def get(self, reference: str) -> bytes:
         """The bytes of an asset, verified. Raises NotFound, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
+
+    def compare(self, a: str, b: str, *, to: str | Path | None = None) -> Comparison:
+        """How far two pictures or clips are apart; each is a file on disk, or an asset by digest or beginning of one.
+
+        With `to`, a heat map and a side-by-side sheet are written into that folder. Raises NotFound, InvalidImage
+        (naming the one), Damaged, Conflict (other files are there), BackendMissing (a video, and no PyAV).
+        """
+        with self._opened(a) as first, self._opened(b) as second:
+            return compare_files((a, first), (b, second), None if to is None else expanded(to))
+
+    def _opened(self, reference: str) -> BinaryIO:
+        try:
+            if not is_digest(reference.removeprefix(ADDRESS)) and os.path.lexists(reference):
+                return open_source(expanded(reference))
+            return self._parts.blobs.open_verified(self._digest(reference))
+        except NotFound as error:
+            hint = "Name a file that is there, or give a digest as it was printed."
+            raise NotFound(error.kind, error.name, hint=hint) from error
+        except StorageFailed as error:
+            raise Invalid(str(error), hint="Name a file that can be read.") from error
+        except Invalid as error:
+            raise Invalid(str(error), hint=error.hint or "Name a picture or a clip.") from error
 
     def take(self, given: str, base: Path | None) -> AssetRef:
         """A reference picture for a plan: a stored one by digest, or a file, which is decoded in full and kept.

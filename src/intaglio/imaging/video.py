@@ -1,0 +1,168 @@
+"""Videos (MP4, WebM, MKV), frame by frame, through PyAV, which is FFmpeg in this process.
+
+FFmpeg is told what the file is and opens nothing but the stream it is given; only decoders of well-known formats are
+used. It shows fewer frames of a file that is cut off, without a word, so that the files' own structure is checked
+first. Damage within the pixels it seldom reports: then frames look different, which is what comparing them is for.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from intaglio.core.errors import BackendMissing, InvalidImage
+from intaglio.core.image import Image
+from intaglio.imaging.arrays import from_array
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+MP4, MATROSKA = "mov", "matroska"  # FFmpeg's names; WebM is a Matroska file
+
+_DECODERS = frozenset(
+    {
+        *("h264", "hevc", "vvc", "mpeg4", "vp8", "vp9", "libvpx", "libvpx-vp9", "av1", "libdav1d"),
+        *("ffv1", "prores", "mjpeg", "png", "rawvideo", "utvideo", "huffyuv", "ffvhuff", "magicyuv"),
+    }
+)
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+_STILL_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
+_BOX, _LARGE_BOX, _MOST_BOXES = 8, 16, 200_000
+
+
+def format_of(head: bytes) -> str:
+    """Which kind of video a file that begins like this is; "" for none."""
+    if head.startswith(_EBML):
+        return MATROSKA
+    return MP4 if head[4:8] == b"ftyp" and head[8:12] not in _STILL_BRANDS else ""
+
+
+def frames_of(file: BinaryIO, kind: str, max_pixels: int) -> Iterator[tuple[float, Image, int]]:
+    """Every frame of the first video stream, in the order they are shown: its second, its picture, its bits.
+
+    Frames become 8-bit RGB, or RGBA where the stream has transparency, and are turned as the file says; `bits` is a
+    channel's in the file. Sound and subtitles are not looked at. Raises InvalidImage for what is damaged, cut off or of
+    more than `max_pixels` pixels a frame, BackendMissing without PyAV.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise BackendMissing(
+            "reading a video needs PyAV, which is not installed", hint="Install it with: pip install 'intaglio[video]'"
+        ) from error
+    _check_whole(file, kind)
+    file.seek(0)
+    options = {"max_pixels": str(max_pixels)}
+    with _plain_errors():
+        container = av.open(file, format=kind, options=options, metadata_errors="replace", mode="r", io_open=_refuse)
+    with container:
+        decoded = container.decode(_stream(container, max_pixels))
+        while True:
+            with _plain_errors():
+                frame = next(decoded, None)
+                if frame is None:
+                    return
+                shown = _shown(frame, max_pixels)
+            yield shown
+
+
+def _stream(container: InputContainer, max_pixels: int) -> VideoStream:
+    """The first video stream, if it is one to decode."""
+    if not container.streams.video:
+        raise InvalidImage("there is no video in the file")
+    stream = container.streams.video[0]
+    decoder = stream.codec_context
+    name = "unknown" if decoder is None else decoder.name
+    if name not in _DECODERS:
+        raise InvalidImage(f"a video of kind {name!r} is not read")
+    _check_size(decoder.width, decoder.height, max_pixels)
+    return stream
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise InvalidImage(f"a frame of {width} x {height} pixels is more than {max_pixels / 1e6:g} megapixels")
+
+
+def _shown(frame: VideoFrame, max_pixels: int) -> tuple[float, Image, int]:
+    if frame.is_corrupt:
+        raise InvalidImage("the video is damaged")
+    _check_size(frame.width, frame.height, max_pixels)
+    parts: Any = frame.format.components
+    pixels: Any = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in parts) else "rgb24")
+    upright = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+    return frame.time or 0.0, from_array(upright), max(part.bits for part in parts)
+
+
+def _refuse(url: str, flags: int, options: dict[str, Any]) -> NoReturn:
+    raise InvalidImage("the video refers to another file")
+
+
+@contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Turn whatever the decoders raise into InvalidImage."""
+    try:
+        yield
+    except InvalidImage:
+        raise
+    except MemoryError as error:
+        raise InvalidImage("the video needs more memory than there is") from error
+    except Exception as error:  # damaged input makes FFmpeg and PyAV raise almost anything
+        said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InvalidImage(f"the video cannot be decoded: {said[:1].lower()}{said[1:]}") from error
+
+
+def _check_whole(file: BinaryIO, kind: str) -> None:
+    """Raise InvalidImage when the file ends before the parts it says it has: FFmpeg just shows fewer frames."""
+    size = file.seek(0, io.SEEK_END)
+    end = _mp4_end(file, size) if kind == MP4 else _matroska_end(file)
+    if end > size:
+        raise InvalidImage(f"the video is cut off: {size} of its {end} bytes are there")
+
+
+def _mp4_end(file: BinaryIO, size: int) -> int:
+    """Where the last of the boxes that a file is made of ends."""
+    offset = count = 0
+    while offset + _BOX <= size:
+        count += 1
+        if count > _MOST_BOXES:
+            raise InvalidImage(f"the video is in more than {_MOST_BOXES} pieces")
+        file.seek(offset)
+        head = file.read(_LARGE_BOX)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length == 0:  # to the end of the file
+            return size
+        if length < _BOX:
+            raise InvalidImage(f"the video is damaged at byte {offset}")
+        offset += length
+    return offset
+
+
+def _matroska_end(file: BinaryIO) -> int:
+    """Where the file's segment, which is all but its header, ends; 0 when it does not say."""
+    file.seek(0)
+    head = file.read(4096)
+    length, start = _vint(head, len(_EBML))
+    start += length
+    if head[start : start + 4] != _SEGMENT:
+        return 0
+    length, start = _vint(head, start + 4)
+    return 0 if length < 0 else start + length
+
+
+def _vint(data: bytes, offset: int) -> tuple[int, int]:
+    """A Matroska length at an offset, and where what it measures begins; -1 for an unknown one."""
+    first = data[offset] if offset < len(data) else 0
+    if not first:
+        raise InvalidImage("the video's header is damaged")
+    width = 9 - first.bit_length()
+    value = int.from_bytes(data[offset : offset + width], "big") & (1 << 7 * width) - 1
+    return (-1 if value == (1 << 7 * width) - 1 else value), offset + width
