@@ -71,6 +71,18 @@ def test_the_golden_snapshot_grades(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
+def test_the_golden_steps_still_mean_what_they_meant(format_name: str) -> None:
+    snapshot = decode(Snapshot, golden(f"{format_name}/snapshot")[1])
+    types = NodeTypes(builtin_types())
+    assert list(node_gaps(snapshot.plan, types, snapshot.workflow)) == []
+    for step in snapshot.plan.steps:
+        node_type = types.meaning(step.type, step.type_version)
+        assert node_type is not None
+        params = node_type.migrate(step.type_version, step.params)
+        assert {name: params[name] for name in step.params} == step.params, "nothing recorded is changed or dropped"
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
 def test_the_golden_snapshot_is_of_one_piece(format_name: str) -> None:
     snapshot = decode(Snapshot, golden(f"{format_name}/snapshot")[1])
     plan = parse_json(golden(f"{format_name}/plan")[1])
