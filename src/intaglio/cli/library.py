@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from intaglio.cli.app import App, common, counting, say, short, size, table
+from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table, watching
+
+if TYPE_CHECKING:
+    from intaglio.studio.heal import Healing
+
+NOT_TRIED = 4
 
 
 @click.command()
@@ -40,6 +47,51 @@ def check(app: App) -> int:
 
     app.show(found, words)
     return 4 if found.problems else 0
+
+
+@library.command()
+@click.argument("what", nargs=-1, metavar="[DIGEST|VERSION]...")
+@click.option("--dry-run", is_flag=True, help="Only say what is lost, and whether it could be made again.")
+@common
+def heal(app: App, what: tuple[str, ...], dry_run: bool) -> int:
+    """Make lost and damaged files again from the record of what made them.
+
+    One is accepted only if the very same bytes come out. Exit code 10 when other bytes did, 4 when something could not
+    be tried.
+    """
+    with app.open() as studio:
+        with counting("reading", str) as progress:
+            lost = studio.library.lost(what, progress=progress)
+        with watching() as watch:
+            found = studio.library.heal(lost, dry_run=dry_run, watch=watch) if lost else []
+
+    def words() -> None:
+        for one in found:
+            _healing(one)
+        healed = sum(one.outcome == "healed" for one in found)
+        say(f"{healed} of {len(found)} healed" if found else "nothing is lost or damaged")
+
+    app.show(found, words)
+    outcomes = {one.outcome for one in found}
+    if outcomes & {"impossible", "failed"}:
+        return NOT_TRIED
+    return NOT_IDENTICAL if "different" in outcomes else 0
+
+
+def _healing(one: Healing) -> None:
+    say(f"{short(one.asset)}  {one.outcome}  {', '.join(one.versions)}".rstrip())
+    say(f"  {one.message}")
+    if one.difference is not None:
+        say(
+            f"  against the damaged picture: largest difference {one.difference.max_difference}/255, "
+            f"mean {one.difference.mean_difference:.4f}, SSIM {one.difference.ssim:.4f}"
+        )
+    if one.hint:
+        say(f"  {one.hint}")
+    if one.task:
+        say(f"  task {one.task}")
+    if one.set_aside:
+        say(f"  the damaged file is now {one.set_aside}")
 
 
 @library.command()

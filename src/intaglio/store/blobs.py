@@ -243,14 +243,16 @@ class LocalBlobs:
             return False
         return True
 
-    def quarantine(self, digest: str) -> None:
-        """Set a blob aside, if it is there. Reading it brings it back."""
+    def quarantine(self, digest: str) -> Path | None:
+        """Set a blob aside, if it is there; where it is now. Reading it brings it back, if it is intact."""
         path = self._path(digest)
-        folder = self._free_folder(path.name)
+        aside = self._free_folder(path.name) / path.name
         with suppress(FileNotFoundError):
-            disk.rename(path, folder / path.name)
-            disk.sync_folder(folder)
+            disk.rename(path, aside)
+            disk.sync_folder(aside.parent)
             disk.sync_folder(path.parent)
+            return aside
+        return None
 
     def purge_quarantine(self, older_than_s: float, *, wanted: Collection[str] = frozenset()) -> int:
         """Delete what was set aside more than `older_than_s` ago; how many. `wanted` blobs are brought back instead."""

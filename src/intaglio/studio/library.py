@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,7 +14,9 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import is_whole
 from intaglio.core.workflow import Workflow
 from intaglio.store.integrity import check_rows, count_rows
-from intaglio.studio import archive
+from intaglio.studio import archive, heal
+from intaglio.studio.carry_out import Watch
+from intaglio.studio.heal import Healing
 from intaglio.studio.impact import Impact, impact, made_with, meant
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
@@ -160,6 +162,23 @@ class Library:
                 mine.update(part.digest for part in hit)
         for digest in mine - self._wanted():
             del broken[digest]
+
+    def lost(
+        self, references: Iterable[str] = (), *, progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, str]:
+        """The assets that are gone or damaged, with what is wrong: all of them, or those that `references` (digests,
+        addresses, versions) mean. Every byte is read. Raises NotFound, Conflict, Damaged."""
+        return heal.lost(self._parts, list(references), progress=progress)
+
+    def heal(
+        self, references: Iterable[str] = (), *, dry_run: bool = False, watch: Watch | None = None
+    ) -> list[Healing]:
+        """Make lost and damaged assets again, each from the record of the run that made it.
+
+        One counts as healed only when the very same bytes came out; the damaged ones are in quarantine then. Each run
+        is a task of its own. Raises NotFound, Conflict, Damaged, Cancelled (what is healed by then is kept).
+        """
+        return heal.heal(self._parts, self.lost(references), dry_run=dry_run, watch=watch or Watch())
 
     def _wanted(self) -> set[str]:
         """The assets that records name; none when such a record is damaged, which is a problem named already."""
