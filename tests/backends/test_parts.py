@@ -95,6 +95,15 @@ def test_a_vae_that_does_not_fit_is_refused(
         backend.generate(ask(vae=ask().model), SILENT)
     with pytest.raises(ModelUnavailable, match="is not at"):
         backend.generate(ask(vae=model(tmp_path / "gone")), SILENT)
+    config = json.loads((other_vae / "config.json").read_text())
+    shallow = {
+        name: value[1:] for name, value in config.items() if name.endswith(("_types", "out_channels")) and value != 3
+    }
+    with quiet():
+        smaller = library("diffusers").AutoencoderKL.from_config(config | shallow)
+        smaller.save_pretrained(tmp_path / "smaller", safe_serialization=True)
+    with pytest.raises(InvalidModel, match="makes 2 pixels of a latent's side, this model's 4"):
+        backend.generate(ask(vae=model(tmp_path / "smaller")), SILENT)
     pickled = Path(shutil.copytree(other_vae, tmp_path / "pickled"))
     (pickled / WEIGHTS).rename(pickled / "diffusion_pytorch_model.bin")
     with pytest.raises(UnsafeModel, match="pickle"):

@@ -52,7 +52,7 @@ def checked(model: ModelFile, failed: str = "cannot be loaded") -> Iterator[None
     except IntaglioError:
         model.check()
         raise
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RuntimeError, ImportError) as error:
         model.check()
         raise InvalidModel(f"model {model.name!r} {failed}: {_brief(error)}") from error
     except Exception as error:

@@ -32,6 +32,9 @@ def load_vae(file: ModelFile, base: Any, dtype: Any, device: str, logged: list[s
     own, new = base.vae.config.get("latent_channels"), vae.config.get("latent_channels")
     if own != new:
         raise InvalidModel(f"VAE {file.name!r} is for latents of {new} channels, this model's have {own}")
+    own, new = _factor(base.vae), _factor(vae)
+    if own != new:
+        raise InvalidModel(f"VAE {file.name!r} makes {new} pixels of a latent's side, this model's {own}")
     return vae.to(device)
 
 
@@ -56,10 +59,14 @@ def load_controlnet(file: ModelFile, base: Any, dtype: Any, device: str, logged:
 
 
 def _check_factor(file: ModelFile, net: Any, base: Any) -> None:
-    factor = 2 ** (len(net.config.conditioning_embedding_out_channels) - 1)
-    own = 2 ** (len(base.vae.config.block_out_channels) - 1)
-    if factor != own:
-        raise InvalidModel(f"ControlNet {file.name!r} shrinks its picture {factor} times, this model's VAE {own} times")
+    own, new = _factor(base.vae), 2 ** (len(net.config.conditioning_embedding_out_channels) - 1)
+    if own != new:
+        raise InvalidModel(f"ControlNet {file.name!r} shrinks its picture {new} times, this model's VAE {own} times")
+
+
+def _factor(vae: Any) -> int:
+    """How many pixels wide and high a VAE makes a latent."""
+    return int(2 ** (len(vae.config.block_out_channels) - 1))
 
 
 def _plain(value: Any) -> Any:
