@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from intaglio.cli import model_archive
+from intaglio.cli import model_archive, model_files
 from intaglio.cli.app import App, common, counting, say, short, size, table
-from intaglio.core.errors import ModelUnavailable
+from intaglio.cli.model_envelope import envelope
+from intaglio.core.errors import Invalid, ModelUnavailable
 
 
 @click.group()
@@ -25,8 +26,11 @@ def models() -> None:
 @click.option(
     "--allow-pickle", default="", metavar="DIGEST", help="Allow exactly this pickle file although it can run code."
 )
+@model_files.no_background
 @common
-def add(app: App, path: str, name: str, label: str, config: str, source: str, allow_pickle: str) -> None:
+def add(
+    app: App, path: str, name: str, label: str, config: str, source: str, allow_pickle: str, no_background: bool
+) -> None:
     """Hash a model (pipeline folder or safetensors file) and keep it under a name.
 
     PATH may be hub:ORG/NAME@REVISION, with the exact revision: only then is anything downloaded.
@@ -41,6 +45,8 @@ def add(app: App, path: str, name: str, label: str, config: str, source: str, al
             allow_pickle=allow_pickle,
             progress=progress,
         )
+        if not no_background:
+            model_files.start_hashing(studio.root)
     app.show(
         model,
         lambda: say(
@@ -54,7 +60,7 @@ def add(app: App, path: str, name: str, label: str, config: str, source: str, al
 def list_(app: App) -> None:
     """Model versions, newest first."""
     with app.open() as studio:
-        found = studio.models.list()
+        found, kept = studio.models.list(), studio.models.kept()
     rows = [
         (
             f"{model.name}:{model.version}",
@@ -62,6 +68,7 @@ def list_(app: App) -> None:
             model.family,
             size(model.size),
             short(model.digest),
+            "kept" if model.digest in kept else "",
             str(path),
         )
         for model, path in found
@@ -93,18 +100,49 @@ def show(app: App, model: str) -> None:
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", default="")
+@click.option("--all", "every", is_flag=True, help="Check every model, by what the file system says of its file.")
 @click.option("--paranoid", is_flag=True, help="Read every byte again, whatever the file system says.")
 @common
-def verify(app: App, model: str, paranoid: bool) -> None:
-    """Check that a model's file is still the recorded content."""
+def verify(app: App, model: str, every: bool, paranoid: bool) -> int:
+    """Check that a model's file, or every model's (--all), is still the recorded content."""
+    if bool(model) == every:
+        raise Invalid("name one MODEL or give --all", hint="Read: intaglio models verify --help")
+    if every:
+        return _verify_all(app, paranoid)
     with app.open() as studio, counting("reading", size) as progress:
         checked = studio.models.verify(model, full=paranoid, progress=progress)
     found = checked.model
     if checked.state != "ok":
         raise ModelUnavailable(f"model {found.name}:{found.version} is {checked.state}: {checked.found}")
     app.show(found, lambda: say(f"{found.name}:{found.version} is what was recorded: {found.digest}"))
+    return 0
+
+
+def _verify_all(app: App, paranoid: bool) -> int:
+    with app.open() as studio, counting("checking", str) as progress:
+        checked = studio.models.verify_all(full=paranoid, progress=progress)
+    problems = [
+        {
+            "model": f"{each.model.name}:{each.model.version}",
+            "digest": each.model.digest,
+            "path": str(each.path),
+            "state": each.state,
+            "found": each.found,
+        }
+        for each in checked.problems
+    ]
+
+    def words() -> None:
+        table([(each["model"], each["state"], each["found"]) for each in problems])
+        say(f"{checked.models - len(problems)} of {checked.models} models are what was recorded")
+
+    app.show({"models": checked.models, "problems": problems}, words)
+    return 4 if problems else 0
 
 
 for _command in (model_archive.keep, model_archive.restore, model_archive.impact, model_archive.rm):
+    models.add_command(_command)
+models.add_command(envelope)
+for _command in (model_files.scan, model_files.watch, model_files.hash_, model_files.find, model_files.allow):
     models.add_command(_command)

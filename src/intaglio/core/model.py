@@ -40,13 +40,17 @@ class ModelPart:
 @record
 class ModelPlace:
     """A file (or pipeline folder) that was seen to hold this content: from `first_seen` until `last_seen`, and not any
-    more since `gone` ("" while it is there). `path` is absolute; `size` is bytes; times are UTC."""
+    more since `gone` ("" while it is there). `path` is absolute; `size` is bytes; times are UTC.
+
+    `what` is the kind of model it was found to be, or why it cannot be one: "unsafe: pickle", "broken: ...".
+    """
 
     kind: Literal["model-place"] = "model-place"
     format: Literal[1] = 1
     path: str
     digest: str
     size: int
+    what: str
     first_seen: str
     last_seen: str
     gone: str = ""

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +22,7 @@ from intaglio.store.proofs import Proof, Proofs, StatSignature, file_subject
 LEFT_OUT = frozenset({".git", ".hg", ".svn", ".cache", ".huggingface", "__pycache__", ".DS_Store"})
 ATTEMPTS = 2
 _CHUNK = 256 * 1024
+_WINDOW = (0x100000, 0x110000)  # what the first hash of AUTOMATIC1111's web UI was taken of
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 
@@ -125,6 +127,52 @@ def _hash_once(path: Path, proofs: Proofs, progress: Progress | None, full: bool
         return None
     proofs.remember(subject, Proof(before, digest, at))
     return identity
+
+
+@dataclass(frozen=True, slots=True)
+class OtherHashes:
+    """What other tools call a file of the content `digest`, in lower-case digits; "" for a hash that it has not.
+
+    `sha256` is of the whole file, `autov1` of 64 KiB at 1 MiB, `tensors` of all that follows a safetensors header.
+    """
+
+    digest: str
+    sha256: str
+    autov1: str
+    tensors: str
+
+
+def hash_for_others(path: Path, progress: Progress | None = None) -> OtherHashes:
+    """Every hash of the file at `path`, in one pass over it. `digest` is of the very bytes the others are of.
+
+    Raises NotFound, Invalid, StorageFailed, and Unavailable for a file that changed while it was read.
+    """
+    with open_source(path) as file:
+        before = StatSignature.of(os.fstat(file.fileno()))
+        start = _tensors_start(file, before.size)
+        whole, window, tensors, content, done = sha256(), sha256(), sha256(), blake3(), 0
+        for chunk in chunks(file, path, progress):
+            whole.update(chunk)
+            content.update(chunk)
+            window.update(chunk[max(0, _WINDOW[0] - done) : max(0, _WINDOW[1] - done)])
+            tensors.update(chunk[max(0, start - done) :])
+            done += len(chunk)
+    digest = PREFIX + content.hexdigest()
+    if done != before.size or not unchanged(path, FileIdentity(digest, before.size, before)):
+        raise Unavailable(f"{path} changed while it was being read")
+    return OtherHashes(
+        digest,
+        whole.hexdigest() if done else "",
+        window.hexdigest()[:8] if done > _WINDOW[0] else "",
+        tensors.hexdigest() if done > start else "",
+    )
+
+
+def _tensors_start(file: BinaryIO, size: int) -> int:
+    """Where the data of a safetensors file begins; behind the end of a file that is none."""
+    head = os.pread(file.fileno(), 9, 0)
+    length = int.from_bytes(head[:8], "little")
+    return 8 + length if head[8:] == b"{" and 8 + length <= size else size + 1
 
 
 def hash_folder(path: Path, *, proofs: Proofs, progress: Progress | None = None, full: bool = False) -> FolderIdentity:

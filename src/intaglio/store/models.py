@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Executable, Row, bindparam, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, select, update
 
 from intaglio.core.errors import Conflict, Invalid, NotFound
 from intaglio.core.model import ModelVersion
@@ -17,10 +17,22 @@ from intaglio.store.schema import models
 LATEST = "latest"
 Placed = tuple[ModelVersion, Path]
 
+
+class Labelled(NamedTuple):
+    """A model in brief: its name, version label, digest, and the path it was placed at last."""
+
+    name: str
+    version: str
+    digest: str
+    path: str
+
+
 _LIST = select(models).order_by(models.c.seq.desc())
 _NEWEST = select(models).where(models.c.name == bindparam("wanted")).order_by(models.c.seq.desc()).limit(1)
 _EXACT = select(models).where(models.c.name == bindparam("wanted"), models.c.version == bindparam("labelled"))
 _CONTENT = select(models).where(models.c.digest == bindparam("wanted")).order_by(models.c.seq.desc())
+_LABELS = select(models.c.name, models.c.version, models.c.digest, models.c.path).order_by(models.c.seq)
+_REMOVE = delete(models).where(models.c.name == bindparam("wanted"), models.c.version == bindparam("labelled"))
 _SET = update(models).where(models.c.seq == bindparam("at"))
 
 
@@ -75,14 +87,30 @@ class Models:
         with self._database.read() as connection:
             return [_placed(row) for row in connection.execute(_LIST)]
 
-    def move(self, digest: str, path: Path) -> None:
-        """Note the new place of a model, under every name it has. Raises NotFound, Damaged."""
+    def under_digest(self, digest: str) -> builtins.list[Placed]:
+        """Every name that content has, with where it is, the one added last first. Raises Damaged."""
+        with self._database.read() as connection:
+            return [_placed(row) for row in connection.execute(_CONTENT, {"wanted": digest})]
+
+    def labels(self) -> builtins.list[Labelled]:
+        """Every model in brief, the one added first first: from the columns alone, which nobody checked."""
+        with self._database.read() as connection:
+            return [Labelled(*row) for row in connection.execute(_LABELS)]
+
+    def remove(self, name: str, version: str) -> None:
+        """Take a model out. Snapshots that name it have its record in them."""
+        with self._database.write() as connection:
+            connection.execute(_REMOVE, {"wanted": name, "labelled": version})
+
+    def move(self, digest: str, path: Path, *, left: Path | None = None) -> None:
+        """Note the new place of a model, under every name it has (or had at `left`). Raises NotFound, Damaged."""
         with self._database.write() as connection:
             rows = connection.execute(_CONTENT, {"wanted": digest}).all()
             if not rows:
                 raise NotFound("model", digest)
             for row in rows:
-                _place(connection, row, path)
+                if left is None or row.path == str(left):
+                    _place(connection, row, path)
 
     def _one(self, statement: Executable, name: str, **values: str) -> Placed:
         with self._database.read() as connection:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -89,6 +89,22 @@ class Proofs:
         """The digest of `subject`, if a proof vouches for a file that looks like `stat`."""
         proof = self.last(subject)
         return proof.digest if proof is not None and proof.vouches_for(stat) else None
+
+    def trusted_many(self, stats: Mapping[bytes, StatSignature]) -> dict[bytes, str]:
+        """The digests of those subjects that a proof vouches for, each given with what its file looks like now."""
+        proofs: dict[bytes, Proof | None] = {}
+        with self._alone():
+            subjects = list(stats)
+            try:
+                for start in range(0, len(subjects), BATCH):
+                    some = subjects[start : start + BATCH]
+                    query = f"SELECT subject, proof FROM proofs WHERE subject IN ({','.join('?' * len(some))})"  # noqa: S608  # only question marks
+                    proofs |= {found: _unseal(found, row) for found, row in self._database().execute(query, some)}
+            except sqlite3.Error as error:
+                self._recover(error)
+            proofs |= {subject: self._pending[subject] for subject in self._pending.keys() & stats.keys()}
+        vouched = ((subject, proof) for subject, proof in proofs.items() if proof is not None)
+        return {subject: proof.digest for subject, proof in vouched if proof.vouches_for(stats[subject])}
 
     def last(self, subject: bytes) -> Proof | None:
         """The latest proof about `subject`, whether or not it still vouches."""

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
-from intaglio.core.canonical import PREFIX, is_digest
 from intaglio.core.context import ModelFile
-from intaglio.core.errors import Conflict, Damaged, Invalid, ModelUnavailable, NotFound, UnsafeModel
+from intaglio.core.envelope import Envelope
+from intaglio.core.errors import Damaged, Invalid, ModelUnavailable, NotFound
 from intaglio.core.gaps import ModelState
-from intaglio.core.model import ModelPart, ModelRef, ModelVersion
-from intaglio.core.workflow import NAME
-from intaglio.store import filehash
-from intaglio.studio import archive, clock
+from intaglio.core.model import ModelRef, ModelVersion
+from intaglio.studio import archive, clock, hashes, modelcheck, registry, scan, search
 from intaglio.studio.archive import Archived, Restored
+from intaglio.studio.envelope import PICTURES, Following, measure
 from intaglio.studio.files import expanded
+from intaglio.studio.hashes import Hashed
+from intaglio.studio.modelcheck import ModelCheck, Verified, check_at
 from intaglio.studio.parts import Parts
+from intaglio.studio.scan import Finding, Scanned
+from intaglio.studio.search import Found
+from intaglio.studio.watch import watch
 
 Progress = Callable[[int, int], None]
-LATEST = "latest"
-
-
-@dataclass(frozen=True)
-class ModelCheck:
-    """What a model's file is at this moment: its state, and in words what was found."""
-
-    model: ModelVersion
-    path: Path
-    state: ModelState
-    found: str
+FilesProgress = Callable[[int, int, int, int], None]  # files done, files in all, bytes done, bytes in all
 
 
 class Models:
@@ -59,22 +54,22 @@ class Models:
         """
         from intaglio.backends.inspect import inspect_config, inspect_model
 
-        _check_name(name, "name")
+        registry.check_name(name, "name")
         if version:
-            _check_name(version, "version")
+            registry.check_name(version, "version")
         place, origin = self._place(path)
         if allow_pickle:
-            self._check_allowed(place, allow_pickle)
+            registry.check_allowed(self._parts, place, allow_pickle)
         facts = inspect_model(place, allow_pickle=bool(allow_pickle))
         defaults, configured = facts.defaults, ""
         if config:
             folder = expanded(config).absolute()
             defaults = {**defaults, **inspect_config(folder).defaults}
-            configured = self._add_config(folder)
-        digest, size, files = self._identity(place, progress)
+            configured = registry.add_config(self._parts, folder)
+        digest, size, files = registry.identity(self._parts, place, progress)
         model = ModelVersion(
             name=name,
-            version=version or self._next_label(name, digest, configured),
+            version=version or registry.next_label(self._parts, name, digest, configured),
             digest=digest,
             # Nothing is unpickled to find out what it is: what the user allows is taken for what it is used as.
             model_kind="checkpoint" if allow_pickle and facts.kind == "unknown" else facts.kind,
@@ -89,7 +84,7 @@ class Models:
             added=clock.now(),
             pickle_allowed=bool(allow_pickle),
         )
-        self._parts.models.add(model, place)
+        registry.keep(self._parts, model, place)
         return self.find(f"{name}:{model.version}")
 
     def _place(self, path: str | Path) -> tuple[Path, str]:
@@ -97,7 +92,7 @@ class Models:
         from intaglio.backends import hub
 
         fetched = str(path).startswith(hub.PREFIX)
-        place = self._fetched(str(path)) if fetched else expanded(path).absolute()
+        place = registry.fetched(self._parts, str(path)) if fetched else expanded(path).absolute()
         if not place.exists():
             raise NotFound("model file", str(path))
         return place, str(path) if fetched else ""
@@ -107,11 +102,12 @@ class Models:
         return self._parts.models.list()
 
     def find(self, reference: str, kind: str = "") -> ModelVersion:
-        """The exact version a reference means: name (the newest), name:latest, name:label, or a digest or its prefix.
+        """The exact version a reference means: name (the newest), name:latest, name:label, or a hash or its beginning
+        (six digits or more, of any hash that `search` knows).
 
-        Raises NotFound, Conflict (an ambiguous prefix), Invalid (a model of another kind than `kind`).
+        Raises NotFound, Conflict (the beginning of several), Invalid (a model of another kind than `kind`).
         """
-        model = self._find(reference)
+        model = search.resolve(self._parts, reference)
         if kind and model.model_kind != kind:
             raise Invalid(f"model {reference!r} is a {model.model_kind}, not a {kind}")
         return model
@@ -119,41 +115,71 @@ class Models:
     def check(self, digest: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
         """Whether a model's file is still the recorded content; `full` reads every byte again.
 
-        Any place under which this content was added will do; the first one is reported when none has it any more. Then
-        the state is "restorable" if the library keeps an intact copy of the content.
+        Any place where this content was added or seen will do; the first one is reported when none has it any more.
+        Then the state is "restorable" if the library keeps an intact copy of the content.
         """
-        first = self._check_at(*self._parts.models.by_digest(digest), full=full, progress=progress)
-        if first.state == "ok":
-            return first
-        for model, path in self._parts.models.list():
-            if model.digest == digest and path != first.path:
-                other = self._check_at(model, path, full=full, progress=progress)
-                if other.state == "ok":
-                    return other
+        checks = (
+            check_at(self._parts, model, path, full=full, progress=progress)
+            for model, path in modelcheck.places_of(self._parts, digest)
+        )
+        first = next(checks)
+        intact = first if first.state == "ok" else next((each for each in checks if each.state == "ok"), None)
+        if intact is not None:
+            return intact
         restorable, beside = archive.kept_state(self._parts, digest, full=full)
         return replace(first, state="restorable" if restorable else first.state, found=first.found + beside)
 
+    def intact(self, digests: Iterable[str]) -> set[str]:
+        """Those of these models that a glance (a stat each, one query) shows to be there unchanged."""
+        return modelcheck.intact(self._parts, digests)
+
     def verify(self, reference: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
         """Whether the file under that very name is still the recorded content. Raises NotFound, Conflict."""
-        model = self._find(reference)
+        model = search.resolve(self._parts, reference)
         _, path = self._parts.models.get(model.name, model.version)
-        return self._check_at(model, path, full=full, progress=progress)
+        return check_at(self._parts, model, path, full=full, progress=progress)
 
-    def _check_at(self, model: ModelVersion, path: Path, *, full: bool, progress: Progress | None) -> ModelCheck:
-        digest = model.digest
-        if not path.exists():
-            return ModelCheck(model, path, "missing", f"{path} is gone")
-        try:
-            found, _, files = self._identity(path, progress, full=full)
-        except (Invalid, OSError) as error:
-            return ModelCheck(model, path, "changed", f"{path} cannot be read as it was: {error}")
-        if found == digest:
-            return ModelCheck(model, path, "ok", "")
-        recorded = {part.path: part.digest for part in model.files}
-        now = {part.path: part.digest for part in files}
-        differing = sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
-        which = f" ({', '.join(differing[:3])}{', ...' if len(differing) > 3 else ''})" if model.files else ""
-        return ModelCheck(model, path, "changed", f"{path} is now {found}{which}")
+    def verify_all(self, *, full: bool = False, progress: Progress | None = None) -> Verified:
+        """Whether the file of every model is what was recorded under its name; `progress` counts models."""
+        return modelcheck.verify_all(self._parts, full=full, progress=progress)
+
+    def scan(self, *folders: str | Path, progress: FilesProgress | None = None) -> Scanned:
+        """Index every model file and model folder in `folders`: new ones get a name, the others keep theirs.
+
+        What was finished before it is stopped is kept, and not read again by the next. Raises NotFound.
+        """
+        return scan.scan(self._parts, scan.roots_of(folders), progress)
+
+    def watch(self, *folders: str | Path, stop: Event | None = None, settle_s: float = 2.0) -> Iterator[Finding]:
+        """Keep the index true while files come, go and change: a scan first, then each change, until `stop` is set.
+
+        A file is looked at when it did not change for `settle_s` seconds, so that no half copy is. Raises NotFound.
+        """
+        return watch(self._parts, scan.roots_of(folders), stop or Event(), settle_s)
+
+    def hash_pending(self, progress: FilesProgress | None = None) -> Hashed:
+        """Compute other tools' hashes for all indexed files that lack them. Raises Unavailable while another does."""
+        return hashes.hash_pending(self._parts, progress)
+
+    def search(self, text: str) -> Found:
+        """Everything a text may mean: a name, a file's name, or six or more digits of a BLAKE3, SHA-256, AutoV1,
+        AutoV2, AutoV3 or tensor digest. Raises NotFound for the SHA-256 of nothing.
+        """
+        return search.search(self._parts, text)
+
+    def same_weights(self, first: str, second: str) -> bool:
+        """Whether two digests are of the same tensors, and differ in headers or notes only; False while not known."""
+        return hashes.same_weights(self._parts, first, second)
+
+    def allow(self, digest: str, *, name: str, version: str = "", config: str | Path = "") -> ModelVersion:
+        """Keep an indexed pickle file under a name: exactly that content may then be loaded although it can run code.
+
+        Raises NotFound for a digest that no scan saw, UnsafeModel when the file is another by now.
+        """
+        places = [place for place in self._parts.model_index.of(digest) if not place.gone]
+        if not places:
+            raise NotFound("model file", digest, hint="Scan the folder that it is in: intaglio models scan DIR")
+        return self.add(places[0].path, name=name, version=version, config=config, allow_pickle=digest)
 
     def file(self, reference: ModelRef, *, full: bool = False, kept: bool = True) -> ModelFile:
         """The file of an exact model, checked against its digest. With `kept`, what the library keeps of it stands for
@@ -164,7 +190,7 @@ class Models:
 
         def check() -> None:
             for one in found:
-                again = self._check_at(one.model, one.path, full=False, progress=None)
+                again = check_at(self._parts, one.model, one.path)
                 if again.state != "ok":
                     raise ModelUnavailable(f"model {reference.name} changed while it was in use: {again.found}")
 
@@ -179,6 +205,10 @@ class Models:
             note="; ".join(filter(None, (one.found for one in found))),
         )
 
+    def kept(self) -> set[str]:
+        """The digests of the models whose content the library keeps. Raises Damaged."""
+        return {kept.digest for kept in self._parts.kept.list()}
+
     def keep(self, reference: str, *, copy: bool = False, progress: Progress | None = None) -> Archived:
         """Take the content of a model, and of the folder that a single file is put together with, into the store.
 
@@ -186,7 +216,7 @@ class Models:
         total)` in bytes may raise to stop; what was taken then need not be taken again. Raises NotFound,
         ModelUnavailable (its file is not the recorded content), StorageFailed.
         """
-        model = self._find(reference)
+        model = search.resolve(self._parts, reference)
         config = self.keep(model.config, copy=copy, progress=progress) if model.config else None
         checked = self.check(model.digest, progress=progress)
         if checked.state not in ("ok", "restorable"):
@@ -208,16 +238,38 @@ class Models:
         target = expanded(to).absolute() if to else place
         if to and target.is_dir() and not model.files:
             target /= place.name
-        if self._check_at(model, target, full=False, progress=progress).state == "ok":
+        if check_at(self._parts, model, target, full=False, progress=progress).state == "ok":
             how, aside = "", ""
         else:
             how, aside = archive.restore(self._parts, model, target, replace=replace, progress=progress)
-        self._parts.models.add(model, target)
+        registry.keep(self._parts, model, target)
         return Restored(model, str(target), how, aside, config)
+
+    def envelope(
+        self,
+        reference: str,
+        *,
+        nodes: Sequence[str] = ("text-to-image",),
+        repeats: int = PICTURES,
+        kinds: Sequence[str] = (),
+        progress: Following | None = None,
+    ) -> tuple[Envelope, ...]:
+        """Measure how far a model's pictures move when something around it changes, under each node type; keep it.
+
+        Each condition (`kinds`; all when empty) is measured with `repeats` different pictures, in processes of their
+        own and outside this library's history. Raises NotFound, Invalid, ModelUnavailable, Unavailable.
+        """
+        model = search.resolve(self._parts, reference)
+        file = self.file(model.ref)
+        return measure(self._parts, model, file, nodes=nodes, repeats=repeats, kinds=kinds, progress=progress)
+
+    def envelopes(self, reference: str) -> tuple[Envelope, ...]:
+        """What was measured for a model, newest first. Raises NotFound, Damaged."""
+        return tuple(self._parts.envelopes.of(search.resolve(self._parts, reference).digest))
 
     def _placed(self, reference: str) -> tuple[ModelVersion, Path]:
         """The version a reference means, and where it was added from. Raises NotFound, Conflict."""
-        model = self._find(reference)
+        model = search.resolve(self._parts, reference)
         return self._parts.models.get(model.name, model.version)
 
     def _intact(self, reference: ModelRef, digest: str, *, full: bool, kept: bool) -> ModelCheck:
@@ -244,108 +296,23 @@ class Models:
             raise ModelUnavailable(f"model {name} is no longer kept: {checked.found}")
 
         def is_intact(path: Path) -> bool:
-            return self._check_at(model, path, full=False, progress=None).state == "ok"
+            return check_at(self._parts, model, path).state == "ok"
 
         path = archive.laid_out(self._parts, kept, checked.path.name, is_intact)
         return ModelCheck(model, path, "ok", f"model {name} came from the archive: {checked.found}")
 
-    @staticmethod
-    def is_exact(reference: str) -> bool:
+    def is_exact(self, reference: str) -> bool:
         """Whether a reference names one content for good: a digest or name:label, not an alias."""
-        _, colon, label = reference.partition(":")
-        return bool(colon) and label != LATEST
-
-    def _find(self, reference: str) -> ModelVersion:
-        if reference.startswith(PREFIX):
-            return self._by_prefix(reference)
-        name, _, label = reference.partition(":")
-        try:
-            return self._parts.models.get(name, None if label in ("", LATEST) else label)[0]
-        except NotFound as error:
-            names = sorted({model.name for model, _ in self.list()})
-            hint = f"There are: {', '.join(names)}." if names else "Add one: intaglio models add PATH --name NAME"
-            raise NotFound("model", reference, hint=hint) from error
-
-    def _by_prefix(self, reference: str) -> ModelVersion:
-        if is_digest(reference):
-            return self._parts.models.by_digest(reference)[0]
-        found = self._parts.models.find(reference)
-        if len(found) > 1 and reference != PREFIX:
-            raise Conflict(f"{reference!r} fits {len(found)} models", hint="Give more of the digest.")
-        if not found or reference == PREFIX:
-            raise NotFound("model", reference, hint="See them with: intaglio models list")
-        return self._parts.models.by_digest(found[0])[0]
-
-    def _identity(
-        self, path: Path, progress: Progress | None, *, full: bool = False
-    ) -> tuple[str, int, tuple[ModelPart, ...]]:
-        proofs = self._parts.proofs
-        if path.is_dir():
-            folder = filehash.hash_folder(path, proofs=proofs, progress=progress, full=full)
-            parts = tuple(ModelPart(path=name, digest=digest, size=size) for name, digest, size in folder.files)
-            return folder.digest, folder.size, parts
-        file = filehash.hash_file(path, proofs=proofs, progress=progress, full=full)
-        return file.digest, file.size, ()
-
-    def _check_allowed(self, path: Path, allowed: str) -> None:
-        found = filehash.hash_file(path, proofs=self._parts.proofs).digest
-        if found != allowed:
-            raise UnsafeModel(
-                f"{path} is {found}, not the file that was allowed ({allowed})",
-                hint="Allow exactly this file by giving its digest, if you trust it.",
-            )
-
-    def _next_label(self, name: str, digest: str, config: str = "") -> str:
-        held = [model for model, _ in self.list() if model.name == name]
-        for model in held:
-            if (model.digest, model.config) == (digest, config):
-                return model.version
-        labels = {model.version for model in held}
-        return next(label for number in range(1, len(labels) + 2) if (label := f"v{number}") not in labels)
-
-    def _fetched(self, reference: str) -> Path:
-        from intaglio.backends import hub
-
-        repository, revision = hub.parse_reference(reference)
-        folder = self._parts.root / "models" / repository / revision
-        hub.fetch(reference, folder)
-        return folder
-
-    def _add_config(self, folder: Path) -> str:
-        """Keep the pipeline folder that goes with a single file; it is content of its own, with a digest of its own."""
-        from intaglio.backends.inspect import inspect_config
-
-        facts = inspect_config(folder)
-        digest, size, files = self._identity(folder, None)
-        try:
-            known = self._parts.models.by_digest(digest)[0]
-        except NotFound:
-            name = f"{folder.name}-config" if NAME.match(folder.name) else "config"
-            known = ModelVersion(
-                name=name,
-                version=self._next_label(name, digest),
-                digest=digest,
-                model_kind="config",
-                layout=facts.layout,
-                family=facts.family,
-                size=size,
-                files=files,
-                defaults=facts.defaults,
-                added=clock.now(),
-            )
-        self._parts.models.add(known, folder)
-        return digest
-
-
-def _check_name(text: str, what: str) -> None:
-    if not NAME.match(text) or ":" in text or text == LATEST:
-        raise Invalid(f"{text[:120]!r} is not a {what} for a model", hint="Use letters, digits, space, dot, _ and -.")
+        return search.is_exact(self._parts, reference)
 
 
 def states_of(models: Models, digests: list[str], *, full: bool) -> dict[str, tuple[ModelState, str]]:
     """The state of each model and what was found, for grading."""
-    states: dict[str, tuple[ModelState, str]] = {}
+    glanced = set() if full else models.intact(digests)
+    states: dict[str, tuple[ModelState, str]] = dict.fromkeys(glanced, ("ok", ""))
     for digest in digests:
+        if digest in glanced:
+            continue
         try:
             checked = models.check(digest, full=full)
         except (NotFound, Damaged):

@@ -16,8 +16,12 @@ from intaglio.store.blobs import LocalBlobs
 from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
+from intaglio.store.envelopes import Envelopes
+from intaglio.store.model_index import ModelIndex
+from intaglio.store.kept import Kept
 from intaglio.store.models import Models
 from intaglio.store.proofs import Proofs
+from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.tasks import Tasks
 from intaglio.store.versions import Versions
@@ -45,9 +49,13 @@ class Parts:
         self.tasks = Tasks(self.database)
         self.versions = Versions(self.database)
         self.models = Models(self.database)
+        self.kept = Kept(self.database)
+        self.model_index = ModelIndex(self.database)
         self.assets = Assets(self.database)
         self.counters = Counters(self.database)
         self.reproductions = Reproductions(self.database)
+        self.remarks = Remarks(self.database)
+        self.envelopes = Envelopes(self.database)
 
     @cached_property
     def types(self) -> NodeTypes:

@@ -1,0 +1,35 @@
+"""Names for models that were found on a disk, made from what their files are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+
+MOST = 90
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def name_for(path: str, *, is_folder: bool, is_taken: Callable[[str], bool]) -> str:
+    """The first name that is not taken: the file's own without its suffix, the folders above it put before it, a
+    number behind it."""
+    return next(name for name in _names(PurePath(path), is_folder=is_folder) if not is_taken(name))
+
+
+def _names(path: PurePath, *, is_folder: bool) -> Iterator[str]:
+    name = own = _fit(path.name if is_folder else path.stem) or "model"
+    if own == "latest":
+        name = own = "latest-model"
+    yield own
+    for folder in path.parent.parts[::-1]:
+        if _fit(folder):
+            name = f"{_fit(folder)}-{name}"
+            yield name[-MOST:].lstrip("._-")
+    number = 2
+    while True:
+        yield f"{own}-{number}"
+        number += 1
+
+
+def _fit(text: str) -> str:
+    return _UNFIT.sub("-", text).strip("-")[:MOST].lstrip("._-")
