@@ -24,6 +24,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # characters, which cannot be written out. Records and files may hold them; on the screen they are spelled out.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _MESSAGE_ENDS = 1000
+# The exit code of a comparison that found a difference.
+NOT_IDENTICAL = 10
 
 
 @dataclass

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import App, common, is_terminal, say, short, table, watching
+from intaglio.cli.app import NOT_IDENTICAL, App, common, is_terminal, say, short, table, watching
+from intaglio.cli.fidelity import output_words
 from intaglio.core.errors import NotFound
 
 if TYPE_CHECKING:
     from intaglio.core.task import NodeRecord, Reason, Task
+    from intaglio.studio.diff import TaskDifference
     from intaglio.studio.open import Studio
 
 STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
@@ -106,6 +108,41 @@ def cancel(app: App, task: str) -> None:
     with app.open() as studio:
         found = studio.tasks.cancel(task)
     app.show(found, lambda: say(f"task {found.id} is asked to stop"))
+
+
+@tasks.command()
+@click.argument("before")
+@click.argument("after")
+@common
+def diff(app: App, before: str, after: str) -> int:
+    """How two runs differ (tasks or versions): outputs, the first node that came out differently, and why.
+
+    Exit code 10 when their pictures are not identical.
+    """
+    with app.open() as studio:
+        found = studio.tasks.diff(before, after)
+    app.show(found, lambda: _difference(found))
+    return 0 if found.verdict.startswith("identical") and found.first is None else NOT_IDENTICAL
+
+
+def _difference(found: TaskDifference) -> None:
+    from intaglio.core.difference import in_words
+
+    say(f"before  {found.before}")
+    say(f"after   {found.after}")
+    for output in found.outputs:
+        say(f"  {output.step}: {output_words(output)}")
+    for name, steps in (("before", found.only_before), ("after", found.only_after)):
+        if steps:
+            say(f"  only in {name}: {', '.join(steps)}")
+    say(
+        f"  first difference at {found.first_in_words}"
+        if found.first
+        else "  every node that both have came out the same"
+    )
+    for step in found.steps:
+        if found.first is None or step.step != found.first.step:
+            say(f"  also changed: {in_words(step)}")
 
 
 def node_rows(steps: list[NodeRecord]) -> list[tuple[str, ...]]:

@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import App, common, say, short, table, watching
+from intaglio.cli.app import NOT_IDENTICAL, App, common, say, short, table, watching
+from intaglio.cli.bisect import bisect
+from intaglio.cli.fidelity import fidelity_words, grade_words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from intaglio.core.fidelity import OutputFidelity
-    from intaglio.core.grade import Grade
-    from intaglio.core.version import Version
+    from intaglio.core.fidelity import Reproduction
+    from intaglio.core.version import Remark, Version
     from intaglio.studio.reproduce import Reproduced
 
-NOT_IDENTICAL = 10
+_MODELS = click.option(
+    "--models",
+    type=click.Choice(["exact", "current"]),
+    default="exact",
+    help="A model that is gone or changed: refuse (exact), or run with what has its name now (current).",
+)
 
 
 @click.group()
@@ -48,12 +54,14 @@ def show(app: App, version: str) -> None:
     with app.open() as studio:
         digest, found = studio.versions.find(version)
         attempts = studio.versions.history(digest)
+        remarks = studio.versions.remarks(digest)
         order = [step.id for step in studio.versions.snapshot(digest).plan.steps]
-    record = {"digest": digest, "version": found, "reproductions": attempts}
+    record = {"digest": digest, "version": found, "reproductions": attempts, "remarks": remarks}
 
     def words() -> None:
         _words(digest, found, len(attempts))
         _steps(found, order)
+        _history(attempts, remarks)
 
     app.show(record, words)
 
@@ -76,11 +84,12 @@ def save(app: App, task: str, label: str, annotation: str, no_annotation: bool) 
 @click.argument("version")
 @click.option("--only", default="", metavar="STEP", help="Only this output, or one picture of a batch: base[2].")
 @click.option("--paranoid", is_flag=True, help="Read every byte of the models again.")
+@_MODELS
 @common
-def grade(app: App, version: str, only: str, paranoid: bool) -> None:
+def grade(app: App, version: str, only: str, paranoid: bool, models: Any) -> None:
     """Say what a reproduction would come to, without running it."""
     with app.open() as studio:
-        found = studio.versions.grade(version, only=only, paranoid=paranoid)
+        found = studio.versions.grade(version, only=only, models=models, paranoid=paranoid)
     app.show(found, lambda: grade_words(found))
 
 
@@ -88,15 +97,28 @@ def grade(app: App, version: str, only: str, paranoid: bool) -> None:
 @click.argument("version")
 @click.option("--only", default="", metavar="STEP", help="Only this output, or one picture of a batch: base[2].")
 @click.option("--paranoid", is_flag=True, help="Read every byte of the models again.")
+@_MODELS
 @common
-def reproduce(app: App, version: str, only: str, paranoid: bool) -> int:
+def reproduce(app: App, version: str, only: str, paranoid: bool, models: Any) -> int:
     """Run a version again from its record alone, and compare. Exit code 10 when it is not identical."""
     from intaglio.core.fidelity import is_identical
 
     with app.open() as studio, watching() as watch:
-        done = studio.versions.reproduce(version, only=only, watch=watch, paranoid=paranoid)
+        done = studio.versions.reproduce(version, only=only, models=models, watch=watch, paranoid=paranoid)
     app.show(report(done), lambda: _reproduced(done))
     return 0 if is_identical(done.fidelity.verdict) else NOT_IDENTICAL
+
+
+@versions.command()
+@click.argument("version")
+@click.option("--note", default="", help="What is known of the model that is gone.")
+@click.option("--undo", is_flag=True, help="Take the mark back: the model is there again, or not needed.")
+@common
+def legacy(app: App, version: str, note: str, undo: bool) -> None:
+    """Mark a version as needing a model that is no longer available; dated, signed, and taken back with --undo."""
+    with app.open() as studio:
+        remark = studio.versions.legacy(version, note=note, holds=not undo)
+    app.show(remark, lambda: say(_remark_words(remark)))
 
 
 @versions.command()
@@ -111,6 +133,9 @@ def export(app: App, version: str, folder: str) -> None:
     app.show([str(file) for file in files], lambda: _files(files))
 
 
+versions.add_command(bisect)
+
+
 def _files(files: list[Path]) -> None:
     for file in files:
         say(str(file))
@@ -123,48 +148,23 @@ def report(done: Reproduced) -> dict[str, Any]:
         "name": f"{done.version.workflow.name}/{done.version.name}",
         "grade": done.grade.grade,
         "gaps": done.grade.gaps,
+        "models": done.models,
         "task": done.task.id,
         "fidelity": done.fidelity.verdict,
         "first_difference": done.fidelity.first_difference,
+        "cause": done.fidelity.cause,
         "outputs": done.fidelity.outputs,
     }
-
-
-def grade_words(found: Grade) -> None:
-    """A grade with its reasons."""
-    meaning = {
-        "full": "everything that made it is here, unchanged",
-        "approximate": "everything asked for is here, but something around it changed",
-        "partial": "something needed is not here",
-    }
-    say(f"grade     {found.grade}: {meaning[found.grade]}")
-    for gap in found.gaps:
-        say(f"  {gap.code}: {gap.message}")
-        say(f"    {gap.remedy}")
 
 
 def _reproduced(done: Reproduced) -> None:
     say(f"version   {done.version.workflow.name}/{done.version.name}  {short(done.digest)}")
     grade_words(done.grade)
     say(f"task      {done.task.id}")
-    say(f"fidelity  {done.fidelity.verdict}")
-    for output in done.fidelity.outputs:
-        say(f"  {output.step}: {_compared(output)}")
-    if done.fidelity.first_difference:
-        say(f"  first difference at node {done.fidelity.first_difference}")
-
-
-def _compared(output: OutputFidelity) -> str:
-    if output.same_pixels:
-        return f"{output.verdict}  {short(output.stored)}"
-    if output.ssim is None:
-        return f"{output.verdict}  {output.note}"
-    psnr = "" if output.psnr is None else f", PSNR {output.psnr:.1f} dB"
-    return (
-        f"{output.verdict}  largest difference {output.max_difference}/255, mean {output.mean_difference:.4f}, "
-        f"{100 * (output.changed_share or 0):.2f} % of pixels{psnr}, SSIM {output.ssim:.4f}; "
-        f"difference picture {short(output.difference)}"
-    )
+    for old, new in done.models.items():
+        recorded = short(old) if old.startswith("blake3:") else old
+        say(f"  with {short(new)} in place of {recorded}; its record says so")
+    fidelity_words(done.fidelity)
 
 
 def _words(digest: str, version: Version, attempts: int) -> None:
@@ -195,3 +195,23 @@ def _steps(version: Version, order: list[str]) -> None:
             table(rows, "  ")
     say()
     table([("output", output.step, output.address) for output in version.outputs])
+
+
+def _history(attempts: list[Reproduction], remarks: list[Remark]) -> None:
+    """What came of every attempt to bring it back, and what was said of it."""
+    if attempts or remarks:
+        say()
+    table(
+        [
+            ("brought back", one.created[:19], one.host, f"graded {one.grade.grade}", one.fidelity.verdict, one.task)
+            for one in attempts
+        ]
+    )
+    for remark in remarks:
+        say(_remark_words(remark))
+
+
+def _remark_words(remark: Remark) -> str:
+    note = f": {remark.note}" if remark.note else ""
+    taken = "" if remark.holds else "no longer "
+    return f"{remark.created[:19]}  {remark.author}: {taken}marked {remark.what}{note}"

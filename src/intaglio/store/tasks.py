@@ -31,6 +31,9 @@ _REUSABLE = (
     select(node_records).where(node_records.c.key == bindparam("wanted")).order_by(node_records.c.seq.desc()).limit(1)
 )
 _REUSABLE_IN = _REUSABLE.where(node_records.c.task == bindparam("within"))
+_SAME_KEY = select(node_records).where(node_records.c.key == bindparam("wanted")).order_by(node_records.c.seq)
+# So many values are asked for in one statement; SQLite takes 32,766.
+_AT_ONCE = 500
 _ADD_OUTPUT = insert(step_outputs)
 _LAST_EVENT = select(func.max(events.c.number)).where(events.c.task == bindparam("wanted"))
 _EVENTS = (
@@ -121,6 +124,22 @@ class Tasks:
             if task is None:
                 return NODE_RECORDS.first(connection, _REUSABLE, wanted=key)
             return NODE_RECORDS.first(connection, _REUSABLE_IN, wanted=key, within=task)
+
+    def contradictions(self, keys: Sequence[str]) -> dict[str, set[str]]:
+        """Of these content keys, those under which steps gave different outputs; each output set as one word."""
+        found: dict[str, set[str]] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(keys), _AT_ONCE):
+                wanted = node_records.c.key.in_(keys[start : start + _AT_ONCE])
+                several = select(node_records.c.key).where(wanted).group_by(node_records.c.key).having(func.count() > 1)
+                for record in NODE_RECORDS.all(connection, select(node_records).where(node_records.c.key.in_(several))):
+                    found.setdefault(record.key, set()).add(" ".join(sorted(record.outputs.values())))
+        return {key: results for key, results in found.items() if len(results) > 1}
+
+    def same_key(self, key: str) -> builtins.list[NodeRecord]:
+        """Every record of a step with that content key, oldest first. Raises Damaged."""
+        with self._database.read() as connection:
+            return NODE_RECORDS.all(connection, _SAME_KEY, wanted=key)
 
     def log(self, id: str, what: str, step: str = "", facts: Mapping[str, Json] = EMPTY) -> Event:
         """Add a line to a task's log. Raises NotFound."""

@@ -33,6 +33,8 @@ from intaglio.studio.parts import Parts
 # Whose earlier steps may stand for a step: anybody's, only this task's own (a resumed task), or nobody's.
 Reuse = Literal["any", "own", "none"]
 CANCEL_POLL = 0.2
+# What a task's log calls a step that gave other bytes than an earlier run of the same content key.
+ALARM = "nondeterministic"
 
 
 @dataclass(frozen=True)
@@ -155,12 +157,15 @@ class _Run:
             raise Cancelled("cancelled")
 
     def reuse(self, step: Step, key: str) -> Reused | None:
-        """Earlier outputs with the same content key. Never for a drawn seed of another task, never in reproduction."""
+        """Earlier outputs with the same content key. Never for a drawn seed of another task, never in reproduction,
+        and never for a key under which different outputs came out: none of them is the one."""
         if self.policy == "none":
             return None
         own_only = self.policy == "own" or step.node in self.drawn
         found = self.parts.tasks.reusable(key, task=self.task.id if own_only else None)
         if found is None or not all(self._whole(digest) for digest in found.outputs.values()):
+            return None
+        if self.parts.tasks.contradictions([key]):
             return None
         return Reused(found.outputs, found.task)
 
@@ -176,6 +181,7 @@ class _Run:
         if files:
             self.parts.blobs.put_many(list(files.values()))
         step = finished.step
+        alarm = "" if finished.reused_from else self._alarm(finished)
         record = NodeRecord(
             task=self.task.id,
             step=step.id,
@@ -190,7 +196,7 @@ class _Run:
             seconds=finished.seconds,
             attempt=self.task.attempt,
             reused_from=finished.reused_from,
-            notes=finished.notes,
+            notes=(*finished.notes, alarm) if alarm else finished.notes,
         )
         assets = [
             Asset(
@@ -205,8 +211,21 @@ class _Run:
         ]
         what = "reused" if finished.reused_from else "done"
         facts = {"seed": step.seed.value, "origin": step.seed.origin} if step.seed else {}
-        self.parts.tasks.add_step(record, assets, [(what, step.id, facts)])
+        happened = [(what, step.id, facts)]
+        if alarm:
+            happened.append((ALARM, step.id, {"message": alarm}))
+        self.parts.tasks.add_step(record, assets, happened)
         self.watch.progress(step, 1, 1)
+
+    def _alarm(self, finished: Finished) -> str:
+        """What to say when this very step came out differently before; both results stay."""
+        for earlier in reversed(self.parts.tasks.same_key(finished.key)):
+            if dict(earlier.outputs) != dict(finished.outputs):
+                return (
+                    f"not deterministic: node {finished.step.id!r} gave other bytes in task {earlier.task} "
+                    "with the same content key; both results are kept"
+                )
+        return ""
 
     def finish(self, results: tuple[StepResult, ...]) -> Task:
         """Freeze the run; the snapshot and the task's last word are one commit."""

@@ -17,8 +17,8 @@ from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
 from intaglio.store.envelopes import Envelopes
-from intaglio.store.model_index import ModelIndex
 from intaglio.store.kept import Kept
+from intaglio.store.model_index import ModelIndex
 from intaglio.store.models import Models
 from intaglio.store.proofs import Proofs
 from intaglio.store.remarks import Remarks

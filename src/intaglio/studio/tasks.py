@@ -17,6 +17,7 @@ from intaglio.store import disk
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock_path
+from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
@@ -142,6 +143,16 @@ class Tasks:
         if not task.snapshot:
             raise Conflict(f"task {task.id} is {task.status}; it has no snapshot")
         return self._parts.documents.get(Snapshot, task.snapshot)
+
+    def diff(self, before: str, after: str) -> TaskDifference:
+        """How two finished runs differ; each is a task or a version. Raises NotFound, Conflict."""
+        return difference(self._parts, self._run_of(before), self._run_of(after))
+
+    def _run_of(self, reference: str) -> Snapshot:
+        """The snapshot of a task, or of what else names a version."""
+        if self._parts.tasks.find(reference) if reference else []:
+            return self.snapshot(reference)
+        return Versions(self._parts).snapshot(reference)
 
     def _reason(self, workflow: Workflow, label: str, annotation: str, none: bool, *, can_ask: bool) -> Reason | None:
         """The reason for the version that the run is to become, None when it is to become none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX, is_digest
@@ -11,14 +12,16 @@ from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Reason, Task
-from intaglio.core.version import Version, slug
-from intaglio.studio import clock
+from intaglio.core.version import Remark, Version, slug
+from intaglio.studio import bisect, clock
+from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
 from intaglio.studio.files import is_file
+from intaglio.studio.grading import grade, part_of
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import recognise
-from intaglio.studio.reproduce import Reproduced, grade, part_of, reproduce
+from intaglio.studio.reproduce import LEGACY, ModelChoice, Reproduced, current_models, reproduce
 
 MIN_PREFIX = 6
 
@@ -93,25 +96,79 @@ class Versions:
         """The snapshot a version keeps."""
         return self._parts.documents.get(Snapshot, self.find(reference)[1].snapshot)
 
-    def grade(self, reference: str | Path, *, only: str = "", paranoid: bool = False) -> Grade:
+    def grade(
+        self, reference: str | Path, *, only: str = "", models: ModelChoice = "exact", paranoid: bool = False
+    ) -> Grade:
         """What a reproduction would come to, and every reason against it. Nothing is run. Raises NotFound."""
-        snapshot = self.snapshot(reference)
-        return grade(self._parts, snapshot, part_of(snapshot, only), full=paranoid)
+        digest, version = self.find(reference)
+        snapshot = self._parts.documents.get(Snapshot, version.snapshot)
+        plan = part_of(snapshot, only)
+        instead = current_models(self._parts, snapshot, plan) if models == "current" else {}
+        return grade(self._parts, snapshot, plan, full=paranoid, version=digest, instead=instead)
 
     def reproduce(
-        self, reference: str | Path, *, only: str = "", watch: Watch | None = None, paranoid: bool = False
+        self,
+        reference: str | Path,
+        *,
+        only: str = "",
+        models: ModelChoice = "exact",
+        watch: Watch | None = None,
+        paranoid: bool = False,
     ) -> Reproduced:
         """Run a version again from its record alone, and compare.
 
-        `only` is one output's step, or one picture of a batch ("base[2]"): just that is run. Raises NotFound,
+        `only` is one output's step, or one picture of a batch ("base[2]"): just that is run. `models` "current" runs
+        with what now goes by the name of a model that is gone or changed, and says so in the record. Raises NotFound,
         CannotReproduce (something needed is not there; nothing was run).
         """
         digest, version = self.find(reference)
-        return reproduce(self._parts, digest, version, only=only, watch=watch or Watch(), full=paranoid)
+        return reproduce(self._parts, digest, version, only=only, models=models, watch=watch or Watch(), full=paranoid)
+
+    def legacy(self, reference: str | Path, *, note: str = "", holds: bool = True) -> Remark:
+        """Mark a version as needing a model that is gone, or (`holds` False) take the mark back. Dated and signed."""
+        digest, _ = self.find(reference)
+        remark = Remark(
+            version=digest,
+            what=LEGACY,
+            holds=holds,
+            note=note.strip(),
+            created=clock.now(),
+            author=self._parts.settings.author,
+        )
+        self._parts.remarks.add(remark)
+        return remark
+
+    def remarks(self, reference: str | Path) -> builtins.list[Remark]:
+        """What was said of a version since it was saved, oldest first."""
+        return self._parts.remarks.of(self.find(reference)[0])
 
     def history(self, reference: str | Path) -> builtins.list[Reproduction]:
         """Every attempt to reproduce a version, oldest first."""
         return self._parts.reproductions.of(self.find(reference)[0])
+
+    def prospect(self, good: str | Path, bad: str | Path, *, metric: str = "identical") -> Prospect:
+        """What `bisect` would do: the changes between the two, and how many runs it makes at most. Nothing is run.
+
+        Raises NotFound, Invalid (the metric), CannotReproduce (one of the two cannot run here).
+        """
+        return bisect.prospect(self._parts, self._run_of(good), self._run_of(bad), Metric.read(metric))
+
+    def bisect(
+        self,
+        good: str | Path,
+        bad: str | Path,
+        *,
+        metric: str = "identical",
+        watch: Watch | None = None,
+        tried: Callable[[Try], None] = lambda one: None,
+    ) -> Bisected:
+        """Find which change between two versions (or tasks) makes their outputs differ, by runs between them.
+
+        `metric` says what counts as the same: "identical" pixels, "similar", or "ssim>=X". `tried` hears of each run as
+        it ends. Raises as `prospect`, and Cancelled: what was run is kept, and taken over by the next call.
+        """
+        sides = (self._run_of(good), self._run_of(bad))
+        return bisect.bisect(self._parts, *sides, Metric.read(metric), watch=watch or Watch(), tried=tried)
 
     def export(self, reference: str | Path, folder: str | Path) -> builtins.list[Path]:
         """Write a version's outputs, its seed record and its whole record into a folder. Returns what was written.
@@ -120,6 +177,21 @@ class Versions:
         """
         digest, version = self.find(reference)
         return export(self._parts, digest, version, Path(folder))
+
+    def _run_of(self, reference: str | Path) -> Named:
+        """The run that a version or a finished task is, by name. Raises NotFound, Conflict."""
+        text = str(reference)
+        found = self._parts.tasks.find(text) if text else []
+        if len(found) > 1 and text not in found:
+            raise Conflict(f"{text!r} fits {len(found)} tasks", hint="Give more of the id.")
+        if not found:
+            _, version = self.find(reference)
+            name = f"{version.workflow.name}/{version.name}"
+            return Named(name, self._parts.documents.get(Snapshot, version.snapshot))
+        task = self._parts.tasks.get(text if text in found else found[0])
+        if not task.snapshot:
+            raise Conflict(f"task {task.id} is {task.status}; it has no outputs to compare")
+        return Named(task.id, self._parts.documents.get(Snapshot, task.snapshot))
 
     def _by_name(self, text: str) -> builtins.list[tuple[str, Version]]:
         workflow, slash, name = text.rpartition("/")
