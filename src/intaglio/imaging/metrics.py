@@ -82,15 +82,28 @@ def difference_picture(old: Image, new: Image) -> Image:
 
 
 def same_mode(old: Image, new: Image) -> tuple[Image, Image]:
-    """Two pictures in the mode that holds both: grey as colours, opaque colours as RGBA. No pixel looks different."""
-    channels = max(to_array(image).shape[2] for image in (old, new))
+    """Two pictures in one mode, where every pixel looks as before.
+
+    Where their modes differ, grey becomes colours; opaque colours become RGBA if the other picture is transparent
+    anywhere, and lose their alpha if not.
+    """
+    if old.mode == new.mode:
+        return old, new
+    channels = max(_channels_needed(to_array(image)) for image in (old, new))
     return _with_channels(old, channels), _with_channels(new, channels)
+
+
+def _channels_needed(pixels: Pixels) -> int:
+    opaque = pixels.shape[2] == 4 and bool((pixels[..., 3] == 255).all())
+    return 3 if opaque else pixels.shape[2]
 
 
 def _with_channels(image: Image, channels: int) -> Image:
     pixels = to_array(image)
     if pixels.shape[2] == channels:
         return image
+    if pixels.shape[2] > channels:
+        return from_array(pixels[..., :channels])
     colours = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     if channels == 4:
         colours = np.concatenate([colours, np.full((*pixels.shape[:2], 1), 255, np.uint8)], axis=2)

@@ -86,8 +86,10 @@ def _stream(container: InputContainer, max_pixels: int) -> VideoStream:
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise InvalidImage(f"a frame of {width} x {height} pixels is more than {max_pixels / 1e6:g} megapixels")
+    """Raise InvalidImage for too many pixels; for none too, as FFmpeg gives no size to what it finds too large."""
+    if not 0 < width * height <= max_pixels:
+        size = f"a frame of {width} x {height} pixels is" if width * height else "its frames are of no size, or of"
+        raise InvalidImage(f"{size} more than the limit of {max_pixels / 1e6:g} megapixels for a video")
 
 
 def _shown(frame: VideoFrame, max_pixels: int) -> tuple[float, Image, int]:

@@ -53,14 +53,15 @@ class Assets:
         """The bytes of an asset, verified. Raises NotFound, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
 
-    def compare(self, a: str, b: str, *, to: str | Path | None = None) -> Comparison:
+    def compare(self, a: str | Path, b: str | Path, *, to: str | Path | None = None) -> Comparison:
         """How far two pictures or clips are apart; each is a file on disk, or an asset by digest or beginning of one.
 
         With `to`, a heat map and a side-by-side sheet are written into that folder. Raises NotFound, InvalidImage
         (naming the one), Damaged, Conflict (other files are there), BackendMissing (a video, and no PyAV).
         """
-        with self._opened(a) as first, self._opened(b) as second:
-            return compare_files((a, first), (b, second), None if to is None else expanded(to))
+        old, new = os.fspath(a), os.fspath(b)
+        with self._opened(old) as first, self._opened(new) as second:
+            return compare_files((old, first), (new, second), None if to is None else expanded(to))
 
     def _opened(self, reference: str) -> BinaryIO:
         try:

@@ -108,7 +108,8 @@ def _compare_pictures(sides: tuple[Side, Side], old: Image, new: Image) -> tuple
         shown = same_mode(old, new)
         difference = compare(*shown)
         if old.mode != new.mode:
-            notes.append(f"one is {old.mode}, the other {new.mode}; compared as {shown[0].mode}")
+            looks = "compared as " + shown[0].mode if difference.max_difference else "every pixel looks the same"
+            notes.append(f"{a.name} is {old.mode}, {b.name} {new.mode}; {looks}")
     found = Comparison(
         a=a,
         b=b,

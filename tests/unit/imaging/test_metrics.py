@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intaglio.core.image import Image
@@ -40,13 +40,21 @@ def pairs(draw: st.DrawFn) -> tuple[Image, Image]:
 @given(pairs())
 def test_the_numbers_are_symmetric_and_zero_for_the_same_picture_only(pair: tuple[Image, Image]) -> None:
     a, b = pair
-    found = compare(a, b)
-    assert found == compare(b, a)
+    found = compare(a, b, flip=False)
+    assert found == compare(b, a, flip=False)
     assert compare(a, a) == Difference(0, 0.0, 0.0, None, 1.0, 0, 0.0)
     assert (found.max_difference == 0) == (found.psnr is None) == (found.changed_share == 0) == (a == b)
     assert found.ssim <= 1.0 + 1e-12
-    assert found.flip is not None and 0 <= found.flip <= 1
     assert 0 <= found.phash_distance <= 64
+
+
+@settings(max_examples=15)  # FLIP takes its time
+@given(pairs())
+def test_flip_is_symmetric_and_a_share(pair: tuple[Image, Image]) -> None:
+    a, b = pair
+    found = compare(a, b).flip
+    assert found == compare(b, a).flip
+    assert found is not None and 0 <= found <= 1
 
 
 @given(pairs())
@@ -77,11 +85,13 @@ def test_a_large_picture_is_measured_in_strips_with_the_same_result(mode: str, m
 
 
 def test_grey_and_opaque_pictures_are_shown_in_the_mode_that_holds_both() -> None:
-    grey, colours, clear = flat(7), flat(7, "RGB"), flat(255, "RGBA")
+    grey, colours, opaque, clear = flat(7), flat(7, "RGB"), flat(255, "RGBA"), flat(3, "RGBA")
     assert same_mode(grey, colours) == (colours, colours)
-    opaque, _ = same_mode(grey, clear)
-    assert to_array(opaque)[0, 0].tolist() == [7, 7, 7, 255]
-    assert same_mode(grey, grey) == (grey, grey)
+    assert same_mode(opaque, grey) == (flat(255, "RGB"), colours)
+    shown, kept = same_mode(grey, clear)
+    assert (to_array(shown)[0, 0].tolist(), kept) == ([7, 7, 7, 255], clear)
+    for image in (grey, colours, opaque, clear):
+        assert same_mode(image, image) == (image, image)
 
 
 def test_flat_pictures_by_hand() -> None:
