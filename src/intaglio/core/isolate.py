@@ -44,7 +44,7 @@ def most_tries(count: int) -> int:
     if count == 0:
         return 0
     halves = (count - 1).bit_length()
-    return min(halves + 2 + 2 * count, 2**count - 1)
+    return min(halves + 2 + 2 * count, (1 << count) - 1)
 
 
 def _halved(changes: list[T], tried: Callable[[Sequence[T]], Like]) -> T | None:
