@@ -104,7 +104,7 @@ def rm(app: App, model: str, dry_run: bool, yes: bool) -> None:
         if not dry_run:
             studio.library.remove_model(model, agreed=yes)
     name = f"{found.model.name}:{found.model.version}"
-    record = {**_record(found), "dry_run": dry_run}
+    record = {**_record(found), "removed": not dry_run}
     app.show(
         record, lambda: say("nothing was changed" if dry_run else f"{name} is removed; {found.path} stays as it is")
     )
@@ -116,7 +116,7 @@ def _record(found: Impact) -> dict[str, Any]:
         "model": found.model.ref,
         "path": found.path,
         "kept": found.kept,
-        "removed": found.removed,
+        "case": "removed from the library" if found.removed else "file lost",
         "instead": found.instead,
         "versions": found.versions,
         "made_with_it": len(found.versions),

@@ -15,6 +15,7 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.studio import archive
 from intaglio.studio.grading import grade
+from intaglio.studio.modelcheck import check_at, places_of
 from intaglio.studio.models import Models, states_of
 from intaglio.studio.parts import Parts
 
@@ -66,7 +67,7 @@ def impact(parts: Parts, reference: str, *, removed: bool) -> Impact:
     model, path = meant(parts, reference)[0] if removed else _placed(parts, models, reference)
     now = states_of(models, [model.digest], full=False)[model.digest]
     kept, _ = archive.kept_state(parts, model.digest, full=False)
-    then, instead = _removed(parts, reference, now) if removed else _lost(parts, models, model, path, kept)
+    then, instead = _removed(parts, reference, now) if removed else _lost(parts, model, path, kept)
     hits = [
         Hit(
             version=f"{version.workflow.name}/{version.name}",
@@ -123,10 +124,10 @@ def _placed(parts: Parts, models: Models, reference: str) -> tuple[ModelVersion,
     return parts.models.get(model.name, model.version)
 
 
-def _lost(parts: Parts, models: Models, model: ModelVersion, path: Path, kept: bool) -> tuple[State, str]:
+def _lost(parts: Parts, model: ModelVersion, path: Path, kept: bool) -> tuple[State, str]:
     """The state of a model whose file at `path` would be gone, and what would stand in."""
-    for other, place in parts.models.under_digest(model.digest):
-        if place != path and models.verify(f"{other.name}:{other.version}").state == "ok":
+    for _, place in places_of(parts, model.digest):
+        if place != path and check_at(parts, model, place).state == "ok":
             return ("ok", ""), f"the same content at {place}"
     if kept:
         return ("restorable", f"{path} is gone"), "the kept copy"
