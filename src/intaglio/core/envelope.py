@@ -53,7 +53,7 @@ class Envelope:
     model: ModelRef
     node_type: str
     type_version: int
-    device: str = "cpu"
+    device: str
     created: str
     author: str
     environment: Environment

@@ -58,7 +58,7 @@ def check_takes(node_type: NodeType, model: ModelVersion) -> None:
     if param is None or param.type != "model" or not node_type.draws or not node_type.batch:
         why = "it makes no pictures from a model and a seed"
     elif param.model_kind != model.model_kind:
-        why = f"it takes a {param.model_kind}, and {model.name} is a {model.model_kind}"
+        why = f"its model is of kind {param.model_kind}, and {model.name} of kind {model.model_kind}"
     elif unknown := [port.name for port in node_type.inputs if not port.optional and port.name not in REFERENCE]:
         why = f"it needs {', '.join(unknown)}, for which there is no probe"
     if why:
