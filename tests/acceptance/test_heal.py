@@ -71,12 +71,14 @@ def test_REP_4_heal_makes_a_damaged_picture_again_and_keeps_the_damaged_bytes(st
 def test_REP_4_heal_of_a_lost_chain_runs_what_leads_to_it_once(studio: Studio, chain: Path) -> None:
     pictures = made(studio, studio.tasks.run(chain, annotation="one").id)
     kept = {digest: studio.assets.get(digest) for digest in pictures.values()}
-    for step in ("base", "refine", "grain"):
-        blob(studio, pictures[step]).unlink()
+    blob(studio, pictures["grain"]).unlink()
+    bad = {pictures[step]: damage(studio, pictures[step]) for step in ("base", "refine")}
     before = len(studio.tasks.list())
     healed = studio.library.heal()
     assert {one.asset for one in healed} == {pictures[step] for step in ("base", "refine", "grain")}
     assert {one.outcome for one in healed} == {"healed"}
+    aside = {one.asset: Path(one.set_aside).read_bytes() for one in healed if one.set_aside}
+    assert aside == bad, "also what was made again on the way to another is kept as it was"
     assert {digest: studio.assets.get(digest) for digest in kept} == kept
     assert len(studio.tasks.list()) - before <= 3
 

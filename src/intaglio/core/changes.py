@@ -222,11 +222,15 @@ def _names(steps: Iterable[Step]) -> list[str]:
 def _same(mine: Step, theirs: Step, name: str) -> bool:
     return (
         plain(_owned(mine.params, name)) == plain(_owned(theirs.params, name))
-        and {key: model.digests or model.name for key, model in _owned(mine.models, name).items()}
-        == {key: model.digests or model.name for key, model in _owned(theirs.models, name).items()}
+        and _contents(_owned(mine.models, name)) == _contents(_owned(theirs.models, name))
         and {key: asset.digest for key, asset in _owned(mine.assets, name).items()}
         == {key: asset.digest for key, asset in _owned(theirs.assets, name).items()}
     )
+
+
+def _contents(models: Mapping[str, ModelRef]) -> dict[str, object]:
+    """What tells models apart: their content, or the name where a record knows nothing else."""
+    return {key: model.digests if model.digest else model.name for key, model in models.items()}
 
 
 def _owned(held: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from shlex import quote
 from typing import TYPE_CHECKING, Literal
 
 from intaglio.core.asset import Asset
@@ -241,8 +242,8 @@ class _Search:
             # A mixture may be nothing that a node can do, as a mask without the model that takes one.
             found = Try(changes, task.id, "neither", note=f"it failed: {error}")
         except Cancelled as error:
-            command = f"intaglio versions bisect {self.good.name} {self.bad.name}"
-            error.hint = f"What was run is kept and taken over by: {command}"
+            names = " ".join(quote(side.name) for side in (self.good, self.bad))
+            error.hint = f"What was run is kept and taken over by: intaglio versions bisect {names}"
             raise
         else:
             found = self._measured(changes, self.parts.documents.get(Snapshot, task.snapshot))
@@ -319,5 +320,5 @@ def _seconds(parts: Parts, good: Snapshot, bad: Snapshot, changes: Changes, runs
     again: set[str] = set()
     for plan in (good.plan, bad.plan):
         again |= downstream(plan, {step.node for step in plan.steps} if "" in nodes else nodes)
-    whole = sum(took[step.id] for step in good.plan.steps)
-    return whole + (runs - 1) * sum(took[step] for step in again)
+    whole = sum(took.get(step.id, 0.0) for step in good.plan.steps)
+    return whole + (runs - 1) * sum(took.get(step, 0.0) for step in again)

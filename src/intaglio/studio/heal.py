@@ -89,7 +89,12 @@ def lost(
 
 def heal(parts: Parts, broken: dict[str, str], *, dry_run: bool, watch: Watch) -> list[Healing]:
     """Make each of these assets again, one after the other. Raises Cancelled; what is healed by then is kept."""
-    return [_healed(parts, digest, problem, dry_run, watch) for digest, problem in broken.items()]
+    aside: dict[str, Path] = {}
+    found: list[Healing] = []
+    for digest, problem in broken.items():
+        healing = _healed(parts, digest, problem, dry_run, watch, aside)
+        found.append(replace(healing, set_aside=str(aside.get(digest, ""))))
+    return found
 
 
 def _named(parts: Parts, reference: str) -> set[str]:
@@ -112,7 +117,7 @@ def _problem(parts: Parts, digest: str) -> str:
     return ""
 
 
-def _healed(parts: Parts, digest: str, problem: str, dry_run: bool, watch: Watch) -> Healing:
+def _healed(parts: Parts, digest: str, problem: str, dry_run: bool, watch: Watch, aside: dict[str, Path]) -> Healing:
     found = Healing(asset=digest, problem=problem, outcome="impossible", message="", versions=_versions(parts, digest))
     if not _problem(parts, digest):
         task = parts.assets.tasks_of(digest)[-1:]
@@ -132,7 +137,7 @@ def _healed(parts: Parts, digest: str, problem: str, dry_run: bool, watch: Watch
         return replace(found, outcome="can be tried", message=what)
     for maker in makers:
         if maker.grade.grade != "partial":
-            found = _tried(parts, found, maker, watch)
+            found = _tried(parts, found, maker, watch, aside)
         if found.outcome == "healed":
             break
     return found
@@ -209,10 +214,10 @@ def _given(parts: Parts, source: Source, asset: Asset) -> Step:
     return Step(id=name, node=name, type=GIVEN, type_version=version, params={}, assets={"image": picture})
 
 
-def _tried(parts: Parts, found: Healing, maker: _Maker, watch: Watch) -> Healing:
+def _tried(parts: Parts, found: Healing, maker: _Maker, watch: Watch, aside: dict[str, Path]) -> Healing:
     """Run what made the asset, and see whether it is there again."""
-    aside = _set_aside(parts, maker, found.asset)
-    found = replace(found, step=maker.step, grade=maker.grade, set_aside=str(aside or found.set_aside))
+    aside |= _set_aside(parts, maker)
+    found = replace(found, step=maker.step, grade=maker.grade)
     task, lock = queue(parts, maker.plan, reproduces=maker.task.version or maker.task.reproduces)
     parts.tasks.log(task.id, "healing", maker.step, {"asset": found.asset})
     try:
@@ -237,7 +242,7 @@ def _tried(parts: Parts, found: Healing, maker: _Maker, watch: Watch) -> Healing
         or "What came out is kept under its own digest.",
         task=task.id,
         produced=produced,
-        difference=_difference(_damaged_image(aside), _image(parts, produced)),
+        difference=_difference(_damaged_image(aside.get(found.asset)), _image(parts, produced)),
     )
 
 
@@ -249,15 +254,15 @@ def _produced(parts: Parts, maker: _Maker, task: Task, asset: str) -> str:
     return next(after[name] for name, digest in before.items() if digest == asset)
 
 
-def _set_aside(parts: Parts, maker: _Maker, asset: str) -> Path | None:
-    """Move every damaged file that the run may write anew into quarantine; where that of the asset is now."""
-    aside = None
+def _set_aside(parts: Parts, maker: _Maker) -> dict[str, Path]:
+    """Move every damaged file that the run may write anew into quarantine; where each is now."""
+    aside: dict[str, Path] = {}
     results = {result.step: result for result in maker.snapshot.results}
     for step in maker.plan.steps:
         for digest in results[step.id].outputs.values() if step.id in results else ():
-            if _problem(parts, digest):
-                kept = parts.blobs.quarantine(digest)
-                aside = kept if digest == asset else aside
+            kept = parts.blobs.quarantine(digest) if _problem(parts, digest) else None
+            if kept is not None:
+                aside[digest] = kept
     return aside
 
 

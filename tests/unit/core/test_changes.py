@@ -114,6 +114,10 @@ CASES: dict[str, tuple[Any, list[str]]] = {
         {"models": {**BASE.models, "model": dataclasses.replace(MODELS[0], digest=name_of("9"))}},
         ["base.model scenes:1 (blake3:111111111111) -> scenes:1 (blake3:999999999999)"],
     ),
+    "a model of which only the name is known": (
+        {"models": {**BASE.models, "model": dataclasses.replace(MODELS[0], digest="", name="x")}},
+        ["base.model scenes:1 -> x:1"],
+    ),
     "only a model's name": ({"models": {**BASE.models, "model": dataclasses.replace(MODELS[0], name="x")}}, []),
     "one of several models taken away": (
         {"models": {"model": MODELS[0]}, "params": {**BASE.params, "loras": []}},
