@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,17 +132,23 @@ def test_REP_6_stopping_it_leaves_nothing_behind(studio: Studio, temporary: Path
     ) as process:
         assert process.stderr is not None
         assert "as it is set" in process.stderr.readline()
+        while not list(temporary.glob("*/.intaglio/locks/*.lock")):  # until a picture is being made
+            assert process.poll() is None
+            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "cancelled" in errors and "Traceback" not in errors
     assert list(temporary.iterdir()) == []
-    assert [path for path in Path("/proc").glob("[0-9]*/cwd") if str(temporary) in _target(path)] == []
+    assert working_in(temporary) == []
     assert studio.models.envelopes("scenes") == ()
 
 
-def _target(link: Path) -> str:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
+def working_in(folder: Path) -> list[str]:
+    """The processes whose working folder is in `folder`: those that make the pictures."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if os.readlink(link).startswith(str(folder)):
+                found.append(link.parent.name)
+    return found

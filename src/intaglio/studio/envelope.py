@@ -156,18 +156,23 @@ class _Place:
             "LIBRARY": self.folder,
         }
         environment = {**os.environ, **{PREFIX + name: str(value) for name, value in settings.items()}, **surroundings}
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-P", "-m", "intaglio", *arguments, "--json"],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            answer: dict[str, Any] = json.loads(done.stdout)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            try:
+                answered, said = process.communicate()
+            finally:  # Ctrl-C: the folder can only go when nobody works in it any more
+                process.kill()
+                process.wait()
+        if process.returncode == 0:
+            answer: dict[str, Any] = json.loads(answered)
             return answer
-        return _refusal(done.returncode, done.stderr.decode(errors="replace"))
+        return _refusal(process.returncode, said.decode(errors="replace"))
 
     def _write(self, name: str, data: bytes) -> None:
         disk.write_new(self.folder / name, data)
