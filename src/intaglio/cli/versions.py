@@ -136,6 +136,17 @@ def export(app: App, version: str, folder: str) -> None:
 versions.add_command(bisect)
 
 
+@versions.command("import")
+@click.argument("path")
+@common
+def import_(app: App, path: str) -> None:
+    """Take in a version that versions export wrote: the folder, or its record.json."""
+    with app.open() as studio:
+        digest, found = studio.versions.import_(path)
+        attempts = len(studio.versions.history(digest))
+    app.show({"digest": digest, "version": found}, lambda: _words(digest, found, attempts))
+
+
 def _files(files: list[Path]) -> None:
     for file in files:
         say(str(file))

@@ -37,6 +37,7 @@ CODES: dict[str, Code] = {
     "node.unknown": Code("partial", "the node type is not installed"),
     "node.version_changed": Code("partial", "the node type is here, in a version that means something else"),
     "workflow.unreadable": Code("partial", "what was done cannot be read from the record"),
+    "record.altered": Code("approximate", "the record is not as it was written: its digest is another"),
     "tool.unknown": Code("approximate", "the record does not say which tool, in which surroundings, made it"),
     "hosted.unpinned": Code("approximate", "a service made it, and may have changed since"),
     "batch.unknown": Code("approximate", "the place in a batch is not recorded, and can decide the noise"),

@@ -117,6 +117,14 @@ def attach_text(png: bytes, keyword: str, text: str) -> bytes:
     return b"".join([png[: chunks[0].end], added, *kept, png[chunks[-1].end :]])
 
 
+def without_text(png: bytes, keyword: str) -> bytes:
+    """`png` without its text chunks under `keyword`; every other byte stays. Raises InvalidImage for no whole PNG."""
+    name = _keyword_bytes(keyword)
+    chunks = list(read_chunks(png))
+    kept = [png[c.offset : c.end] for c in chunks if not (c.type in _TEXT_TYPES and _named(c, name))]
+    return b"".join([png[: chunks[0].offset], *kept, png[chunks[-1].end :]])
+
+
 def read_text(png: bytes, keyword: str, limit: int = TEXT_LIMIT) -> str | None:
     """The first text under `keyword` (tEXt, zTXt or iTXt, inflated to at most `limit` bytes), or None.
 

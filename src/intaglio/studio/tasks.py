@@ -21,7 +21,8 @@ from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
-from intaglio.studio.versions import Versions, check_reason
+from intaglio.studio.saving import check_reason
+from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
 
 RESUMABLE: tuple[Status, ...] = ("interrupted", "failed", "cancelled")
@@ -122,7 +123,11 @@ class Tasks:
         place = {step.id: index for index, step in enumerate(plan.steps)}
         steps = sorted(tasks.steps(task.id), key=lambda record: (place[record.step], record.attempt))
         events = tasks.events(task.id)
-        lost = sorted(place.keys() - {record.step for record in steps}) if task.status == "done" else []
+        lost = (
+            sorted(place.keys() - {record.step for record in steps})
+            if task.status == "done" and task.purpose != "import"
+            else []
+        )
         if lost or not is_whole(events, (record.step for record in steps)):
             what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
             raise Damaged(f"task {task.id} lost {what}")

@@ -6,22 +6,24 @@ import builtins
 from collections.abc import Callable
 from pathlib import Path
 
-from intaglio.core.canonical import PREFIX, is_digest
-from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
+from intaglio.core.canonical import PREFIX
+from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.task import Reason, Task
-from intaglio.core.version import Remark, Version, slug
+from intaglio.core.task import Reason
+from intaglio.core.version import Remark, Version
 from intaglio.studio import bisect, clock
 from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
 from intaglio.studio.files import is_file
 from intaglio.studio.grading import grade, part_of
+from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import recognise
 from intaglio.studio.reproduce import LEGACY, ModelChoice, Reproduced, current_models, reproduce
+from intaglio.studio.saving import check_reason, version_record
 
 MIN_PREFIX = 6
 
@@ -54,7 +56,7 @@ class Versions:
 
         def build(number: int) -> Version:
             latest = self._parts.versions.latest(record.workflow.name)
-            return _record(
+            return version_record(
                 record,
                 snapshot,
                 number=number,
@@ -193,6 +195,13 @@ class Versions:
             raise Conflict(f"task {task.id} is {task.status}; it has no outputs to compare")
         return Named(task.id, self._parts.documents.get(Snapshot, task.snapshot))
 
+    def import_(self, path: str | Path) -> tuple[str, Version]:
+        """Take in a version from what `export` wrote: the folder, or its record.json. One that is here stays as it is.
+
+        Raises NotFound, InvalidRecord (not a record, or one that says impossible things), Conflict.
+        """
+        return import_record(self._parts, Path(path))
+
     def _by_name(self, text: str) -> builtins.list[tuple[str, Version]]:
         workflow, slash, name = text.rpartition("/")
         number, _, label = name.partition("-")
@@ -218,49 +227,3 @@ class Versions:
         found = [pair for asset in assets for pair in self._parts.versions.find(output=asset.digest)]
         claimed = [pair for pair in found if pair[0] == claim.get("version")]
         return claimed or found
-
-
-def check_reason(reason: Reason) -> str:
-    """The label of a version as it will be. Raises Invalid for a label or a contradiction no version can have."""
-    if reason.annotation.strip() and reason.none:
-        raise Invalid("an annotation and going without one were both asked for", hint="Give one of the two.")
-    return _label(reason.label)
-
-
-def _label(text: str) -> str:
-    label = slug(text)
-    if text.strip() and not label:
-        raise Invalid(f"label {text[:60]!r} has no letter or digit", hint="Use a word or two.")
-    if label and (is_digest(label) or label.lstrip("v").isdecimal()):
-        raise Invalid(f"label {label!r} would be taken for a number", hint="Use a word or two.")
-    return label
-
-
-def _record(
-    task: Task, snapshot: Snapshot, *, number: int, label: str, annotation: str, parent: str, author: str
-) -> Version:
-    """The version record of a finished task; it says by itself what made the pictures, step by step."""
-    steps = snapshot.plan.steps
-    return Version(
-        number=number,
-        label=label,
-        annotation=annotation,
-        unannotated=not annotation,
-        workflow=task.workflow,
-        task=task.id,
-        snapshot=task.snapshot,
-        parent=parent,
-        created=clock.now(),
-        author=author,
-        outputs=snapshot.outputs,
-        parameters={step.id: step.params for step in steps},
-        seeds={step.id: step.seed for step in steps if step.seed},
-        models={
-            step.id: {name: f"{model.name}:{model.version} {model.digest}" for name, model in step.models.items()}
-            for step in steps
-            if step.models
-        },
-        references={
-            step.id: {name: asset.address for name, asset in step.assets.items()} for step in steps if step.assets
-        },
-    )

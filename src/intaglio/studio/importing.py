@@ -1,0 +1,232 @@
+"""Taking in a version that another library wrote out. What it says is believed only as far as it can be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from intaglio.core.asset import Asset
+from intaglio.core.canonical import digest_bytes, is_digest, parse_json
+from intaglio.core.codec import digest, from_plain
+from intaglio.core.errors import InvalidImage, InvalidRecord, NotFound
+from intaglio.core.grade import CODES, Gap
+from intaglio.core.plan import Plan, WorkflowRef
+from intaglio.core.record import plain
+from intaglio.core.snapshot import Snapshot
+from intaglio.core.task import Task
+from intaglio.core.version import Version, slug
+from intaglio.core.workflow import NODE_ID, parse_workflow
+from intaglio.studio import clock
+from intaglio.studio.parts import Parts
+from intaglio.studio.queue import new_task_id
+from intaglio.studio.saving import version_record
+
+RECORD = "record.json"
+MAX_RECORD = 256 * 2**20
+MAX_PICTURE = 2**30
+MAX_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A record that was read and makes sense; `altered` says in words what of it is not as it was written."""
+
+    digest: str
+    version: Version
+    snapshot: Snapshot
+    altered: tuple[str, ...]
+
+
+def import_record(parts: Parts, path: Path) -> tuple[str, Version]:
+    """Keep the version in an exported folder (or its record.json), with the pictures that are beside it.
+
+    An unaltered record keeps its snapshot, so that it is found by the same digest; one that does not match its own
+    digests is kept as another record, with the gap `record.altered`. Its step results are never reused: they are
+    another library's word. Raises NotFound, InvalidRecord, Conflict.
+    """
+    file = path / RECORD if path.is_dir() else path
+    read = _read(file)
+    known = parts.versions.find(snapshot_prefix=digest(read.snapshot))
+    if known:
+        _take_pictures(parts, file.parent, read.snapshot)
+        return known[0]
+    _take_pictures(parts, file.parent, read.snapshot)
+    return _keep(parts, read)
+
+
+def _read(file: Path) -> _Read:
+    if not file.is_file():
+        raise NotFound("record", str(file), hint="Give a folder that intaglio versions export wrote, or a record.json.")
+    if file.stat().st_size > MAX_RECORD:
+        raise InvalidRecord(f"{file} is larger than {MAX_RECORD // 2**20} MiB")
+    value = parse_json(file.read_bytes())
+    if not isinstance(value, dict) or not {"digest", "version", "snapshot"} <= value.keys():
+        raise InvalidRecord(f"{file} is not a version's record: it lacks digest, version or snapshot")
+    version = from_plain(Version, value["version"])
+    snapshot = from_plain(Snapshot, value["snapshot"])
+    _check(snapshot)
+    altered = tuple(_alterations(value["digest"], version, snapshot))
+    if altered:
+        snapshot = _as_altered(snapshot, altered)
+    return _Read(str(value["digest"]), version, snapshot, altered)
+
+
+def _alterations(claimed: Any, version: Version, snapshot: Snapshot) -> Iterator[str]:
+    if digest(snapshot) != version.snapshot:
+        yield "the snapshot"
+    if digest(version) != claimed:
+        yield "the version"
+    if digest(snapshot.workflow) != snapshot.plan.workflow.digest:
+        yield "the workflow"
+
+
+def _as_altered(snapshot: Snapshot, altered: tuple[str, ...]) -> Snapshot:
+    """The snapshot as a record of its own, that says it is not the one that was written."""
+    reference = replace(snapshot.plan.workflow, digest=digest(snapshot.workflow))
+    gap = Gap(
+        code="record.altered",
+        subject=snapshot.task,
+        message=f"{CODES['record.altered'].why} ({', '.join(altered)})",
+        remedy="Import the record as it was exported.",
+    )
+    kept = tuple(one for one in snapshot.gaps if one.code != gap.code)
+    return replace(snapshot, plan=replace(snapshot.plan, workflow=reference), gaps=(*kept, gap))
+
+
+# -- does it make sense? ----------------------------------------------------------------------------------------------
+
+
+def _check(snapshot: Snapshot) -> None:
+    """Refuse what no Intaglio writes and what would lead astray: impossible names, edges and digests."""
+    parse_workflow(plain(snapshot.workflow))
+    _check_plan(snapshot.plan)
+    steps = {step.id: step for step in snapshot.plan.steps}
+    for output in snapshot.outputs:
+        if output.step not in steps or output.node != steps[output.step].node:
+            raise InvalidRecord(f"snapshot record: output {output.step[:80]!r} belongs to no step of the plan")
+        if output.asset not in snapshot.assets:
+            raise InvalidRecord(
+                f"snapshot record: output {output.step[:80]!r} names an asset that it does not describe"
+            )
+    for result in snapshot.results:
+        if result.step not in steps or not set(result.outputs.values()) <= snapshot.assets.keys():
+            raise InvalidRecord(f"snapshot record: result {result.step[:80]!r} belongs to no step or asset of it")
+    _check_described(snapshot)
+
+
+def _check_described(snapshot: Snapshot) -> None:
+    """Assets and models stand under their own digests, and every model that is used is described."""
+    for name, described in (*snapshot.assets.items(), *snapshot.models.items()):
+        if name != described.digest or not is_digest(name):
+            raise InvalidRecord(f"snapshot record: {name[:80]!r} is not the digest of what it describes")
+    needed = {digest for step in snapshot.plan.steps for model in step.models.values() for digest in model.digests}
+    if unknown := sorted(needed - snapshot.models.keys() - {""}):
+        raise InvalidRecord(f"snapshot record: model {unknown[0][:80]!r} is used and not described")
+
+
+def _check_plan(plan: Plan) -> None:
+    seen: dict[str, str] = {}
+    for step in plan.steps:
+        expected = {step.node, f"{step.node}[{step.index}]"}
+        if not NODE_ID.match(step.node) or step.id not in expected or step.id in seen:
+            raise InvalidRecord(f"plan record: {step.id[:80]!r} is not a step's id, or is there twice")
+        for source in step.inputs.values():
+            if source.step not in seen:
+                raise InvalidRecord(
+                    f"plan record: step {step.id!r} waits for {source.step[:80]!r}, which does not run before"
+                )
+        if step.seed is not None and not step.seed.value.isdecimal():
+            raise InvalidRecord(f"plan record: the seed of step {step.id!r} is not a number")
+        seen[step.id] = step.node
+    if not 1 <= plan.threads <= 4096:
+        raise InvalidRecord(f"plan record: {plan.threads} threads")
+
+
+# -- keeping ----------------------------------------------------------------------------------------------------------
+
+
+def _keep(parts: Parts, read: _Read) -> tuple[str, Version]:
+    snapshot = read.snapshot
+    with parts.database.write():
+        number, document = parts.workflows.add(snapshot.workflow)
+        workflow = WorkflowRef(
+            name=snapshot.workflow.name, version=number, digest=document, changes=snapshot.plan.workflow.changes
+        )
+        task = Task(
+            id=new_task_id() if read.altered or _is_task(parts, snapshot.task) else snapshot.task,
+            status="done",
+            purpose="import",
+            workflow=workflow,
+            plan=parts.documents.put(snapshot.plan),
+            author=snapshot.author,
+            created=snapshot.created,
+            started=snapshot.created,
+            finished=snapshot.created,
+            snapshot=parts.documents.put(snapshot),
+        )
+        parts.tasks.add(task)
+        return parts.versions.save(workflow.name, lambda given: _version(parts, read, task, given), task=task.id)
+
+
+def _is_task(parts: Parts, task: str) -> bool:
+    with suppress(NotFound):
+        return parts.tasks.get(task) is not None
+    return False
+
+
+def _version(parts: Parts, read: _Read, task: Task, number: int) -> Version:
+    """The version record itself where it fits in here unchanged, else a new one of the same snapshot."""
+    label = slug(read.version.label)
+    if parts.versions.find(label=label, workflow=task.workflow.name) if label else []:
+        label = ""
+    fits = (read.version.number, read.version.label, read.version.task) == (number, label, task.id)
+    if not read.altered and fits and read.version.workflow.name == task.workflow.name:
+        return read.version
+    made = version_record(
+        task,
+        read.snapshot,
+        number=number,
+        label=label,
+        annotation=read.version.annotation,
+        parent="",
+        author=read.version.author,
+    )
+    return replace(made, created=clock.now())
+
+
+def _take_pictures(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
+    """Keep those pictures beside the record that are, byte for byte, assets it describes."""
+    from intaglio.imaging.png import without_text
+    from intaglio.imaging.record import KEYWORD
+
+    for file in [file for file, _ in zip(sorted(folder.glob("*.png")), range(MAX_FILES), strict=False)]:
+        if file.is_symlink() or not file.is_file() or file.stat().st_size > MAX_PICTURE:
+            continue
+        data = file.read_bytes()
+        with suppress(InvalidImage):
+            data = without_text(data, KEYWORD)
+        described = snapshot.assets.get(digest_bytes(data))
+        if described is not None:
+            _take(parts, described, data)
+
+
+def _take(parts: Parts, described: Asset, data: bytes) -> None:
+    """Keep one picture; what is said of it is read from the picture itself."""
+    from intaglio.imaging.decode import decode
+
+    with suppress(InvalidImage):
+        image = decode(data)
+        parts.blobs.put(data)
+        parts.assets.add(
+            Asset(
+                digest=described.digest,
+                size=len(data),
+                media_type="image/png",
+                width=image.width,
+                height=image.height,
+                pixels=image.digest,
+            )
+        )
