@@ -75,11 +75,14 @@ def diffusers_lora(path: Path, loaded: Any, seed: int, parts: tuple[str, ...] = 
     return save(path, tensors)
 
 
-def control_net(folder: Path, loaded: Any, seed: int = 0) -> ModelFile:
-    """A ControlNet for `loaded` whose last layers are not zero, as they would be before training."""
+def control_net(folder: Path, loaded: Any, seed: int = 0, more: int = 0) -> ModelFile:
+    """A ControlNet for `loaded` whose last layers are not zero, as they would be before training.
+
+    It shrinks its picture `more` times by two than the model does.
+    """
     torch = library("torch")
     torch.manual_seed(seed)
-    steps = len(loaded.vae.config.block_out_channels)
+    steps = len(loaded.vae.config.block_out_channels) + more
     net = library("diffusers").ControlNetModel.from_unet(
         loaded.unet, conditioning_embedding_out_channels=(16, 32, 32, 32)[:steps]
     )
