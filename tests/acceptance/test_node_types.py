@@ -169,7 +169,7 @@ def test_REP_1_a_picture_of_the_first_release_comes_back(
 # -- types that promise less ------------------------------------------------------------------------------------------
 
 
-def promising(**told: bool) -> NodeType:
+def promising(**told: Any) -> NodeType:
     """A node type "maybe" that says this of itself."""
 
     def work(ctx: Context) -> Image:
@@ -243,7 +243,7 @@ def test_VER_3_a_workflow_without_findings_is_one_that_production_runs_always_th
 def test_VER_3_production_refuses_each_reason_by_name(studio: Studio, tmp_path: Path) -> None:
     with pytest.raises(UnpinnedSeed, match="base"):
         studio.workflows.check(loose(tmp_path, mode="production"))
-    pins = {"base": {"seed": "5"}}
+    pins: dict[str, Any] = {"base": {"seed": "5"}}
     with pytest.raises(UnpinnedModel, match="base"):
         studio.workflows.check(loose(tmp_path, mode="production", pins=pins))
     pins = {"base": {"seed": "5", "models": {"model": studio.models.find("scenes").digest}}}

@@ -30,8 +30,13 @@ _BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
 
 def node_gaps(plan: Plan, types: NodeTypes, workflow: Workflow | None = None) -> Iterator[Gap]:
     """Node types that are gone, or that would not do what was recorded. `workflow` tells what was left to a default."""
+    asked: dict[str, set[str]] = {}
     for step in plan.steps:
-        yield from step_gaps(step, types, workflow.nodes.get(step.node) if workflow else None)
+        for source in step.inputs.values():
+            asked.setdefault(source.step, set()).add(source.output)
+    for step in plan.steps:
+        node = workflow.nodes.get(step.node) if workflow else None
+        yield from step_gaps(step, types, node, asked.get(step.id, set()))
 
 
 def model_gaps(

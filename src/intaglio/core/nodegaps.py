@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from intaglio.core.entries import WORDS, owner, slot
 from intaglio.core.grade import Gap
@@ -12,10 +13,13 @@ from intaglio.core.record import Json, plain
 from intaglio.core.workflow import Node
 
 
-def step_gaps(step: Step, types: NodeTypes, node: Node | None = None) -> Iterator[Gap]:
+def step_gaps(
+    step: Step, types: NodeTypes, node: Node | None = None, asked: AbstractSet[str] = frozenset()
+) -> Iterator[Gap]:
     """Why a step cannot run here as it meant then, or may come out differently.
 
-    With the workflow's `node` the step came from, defaults that changed are known and named.
+    With the workflow's `node` the step came from, defaults that changed are known and named. `asked` are the outputs
+    that other steps take from it.
     """
     found = types.meaning(step.type, step.type_version)
     if found is None:
@@ -27,6 +31,8 @@ def step_gaps(step: Step, types: NodeTypes, node: Node | None = None) -> Iterato
         yield _version_changed(step, found, f"which cannot mean the same: {error}")
         return
     yield from _disagreements(step, found, params)
+    for name in sorted(asked - {port.name for port in found.outputs}):
+        yield _disagreement(step, "output", name)
     yield from _seed(step, found)
     yield from _nature(step, found)
 

@@ -37,7 +37,10 @@ class Node:
 
 @record
 class Pin:
-    """What an approval captured for a node: its seed and its models' digests by parameter. Production uses it."""
+    """What an approval captured for a node: its seed, and its models by digest, where they stand ("model", "loras[0]").
+
+    Production uses it.
+    """
 
     seed: str = ""
     models: Mapping[str, str] = EMPTY

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any
 
 import pytest
@@ -75,6 +76,13 @@ def test_record_and_type_must_agree(changed: dict[str, Any], expected: list[str]
         changed = {**changed, "models": {"model": REF}}
     types = NodeTypes([tint(2)])
     assert said(step_gaps(recorded(**changed), types)) == [("parameter.unknown", subject) for subject in expected]
+
+
+def test_an_output_that_others_take_must_be_there() -> None:
+    source = {"image": Source(step="n", output="left")}
+    after = dataclasses.replace(recorded(inputs=source), id="after", node="after")
+    found = said(node_gaps(plan_of(recorded(), after), NodeTypes([tint(2)])))
+    assert found == [("parameter.unknown", "n.left")]
 
 
 def test_a_step_that_draws_needs_its_seed() -> None:
