@@ -1,7 +1,7 @@
 """Keeping, restoring and using a kept model, stopped at every point that changes the disk.
 
-Run as a script it sweeps: `python archive_scenario.py kill|full FOLDER` stops the work at each point, by SIGKILL or by a
-full disk, one forked child for each, and prints a JSON summary.
+Run as a script it sweeps: `python archive_scenario.py kill|full FOLDER STEP` stops the work at every STEP-th point, by
+SIGKILL or by a full disk, one forked child for each, and prints a JSON summary.
 """
 
 from __future__ import annotations

@@ -175,15 +175,17 @@ class _Run:
             notes.append(f"run by {node_type.name}@{node_type.version}, which does what {step.type_version} did")
         arguments = {name: self._image(source.step, source.output) for name, source in step.inputs.items()}
         files = {name: self.work.load(asset.digest) for name, asset in step.assets.items()}
-        result = _called(node_type, step, arguments, files, self._models(step), self._context(step, notes))
+        result = _called(node_type, step, arguments, files, self._models(step, notes), self._context(step, notes))
         outputs = _outputs(node_type, step, result)
         origins = {id(image): self._digest(step, name) for name, image in arguments.items()}
         origins |= {id(image): step.assets[name].digest for name, image in files.items()}
         passed_on = {name: origins[id(image)] for name, image in outputs.items() if id(image) in origins}
         return {name: image for name, image in outputs.items() if name not in passed_on}, passed_on
 
-    def _models(self, step: Step) -> dict[str, ModelFile]:
-        return {name: self.work.find_model(model) for name, model in step.models.items()}
+    def _models(self, step: Step, notes: list[str]) -> dict[str, ModelFile]:
+        files = {name: self.work.find_model(model) for name, model in step.models.items()}
+        notes.extend(file.note for file in files.values() if file.note)
+        return files
 
     def _digest(self, step: Step, name: str) -> str:
         source = step.inputs[name]

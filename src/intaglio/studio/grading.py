@@ -10,6 +10,7 @@ from intaglio.core.errors import NotFound
 from intaglio.core.evidence import weighed
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.gaps import (
+    ModelState,
     environment_gaps,
     input_gaps,
     model_gaps,
@@ -27,7 +28,9 @@ from intaglio.studio.carry_out import environment_of
 from intaglio.studio.models import Models, states_of
 from intaglio.studio.parts import Parts
 
+State = tuple[ModelState, str]
 NOTHING: Mapping[str, ModelRef] = {}
+UNKNOWN: Mapping[str, State] = {}
 
 
 def part_of(snapshot: Snapshot, only: str) -> Plan:
@@ -52,16 +55,18 @@ def grade(
     full: bool = False,
     version: str = "",
     instead: Mapping[str, ModelRef] = NOTHING,
+    states: Mapping[str, State] = UNKNOWN,
 ) -> Grade:
     """The prediction for a plan of this snapshot, from what is here now.
 
     `full` reads every byte of the models. `version` is the digest of the version it is of: earlier reproductions of it
-    count as evidence. `instead` maps recorded model digests to the models that the user wants to run with.
+    count as evidence. `instead` maps recorded model digests to the models that the user wants to run with. `states` are
+    those of models that were looked at already, as `states_of` gives them.
     """
     gaps: list[Gap] = [
         *record_gaps(snapshot),
         *node_gaps(plan, parts.types, snapshot.workflow),
-        *_model_gaps(parts, snapshot, plan, instead, full),
+        *_model_gaps(parts, snapshot, plan, instead, states, full),
         *_reference_gaps(parts, plan),
         *_alarm_gaps(parts, snapshot, plan),
     ]
@@ -70,10 +75,18 @@ def grade(
     return grade_of(gaps)
 
 
-def _model_gaps(parts: Parts, snapshot: Snapshot, plan: Plan, instead: Mapping[str, ModelRef], full: bool) -> list[Gap]:
+def _model_gaps(
+    parts: Parts,
+    snapshot: Snapshot,
+    plan: Plan,
+    instead: Mapping[str, ModelRef],
+    states: Mapping[str, State],
+    full: bool,
+) -> list[Gap]:
     models = Models(parts)
     digests = {digest for step in plan.steps for model in step.models.values() for digest in model.digests if digest}
-    found = model_gaps(plan, snapshot.models, states_of(models, sorted(digests), full=full))
+    looked = states_of(models, sorted(digests - states.keys()), full=full)
+    found = model_gaps(plan, snapshot.models, {**states, **looked})
     replaced = {snapshot.models[digest].name for digest in instead if digest in snapshot.models}
     return [
         *(gap for gap in found if gap.subject not in replaced),

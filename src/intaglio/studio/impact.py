@@ -8,18 +8,17 @@ from pathlib import Path
 
 from intaglio.core.canonical import PREFIX
 from intaglio.core.errors import Conflict, Damaged, NotFound
-from intaglio.core.gaps import ModelState, model_gaps
+from intaglio.core.gaps import model_gaps
 from intaglio.core.grade import Grade, GradeWord, grade_of
 from intaglio.core.model import ModelVersion
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.studio import archive
-from intaglio.studio.grading import grade
+from intaglio.studio.grading import State, grade
 from intaglio.studio.modelcheck import check_at, places_of
 from intaglio.studio.models import Models, states_of
 from intaglio.studio.parts import Parts
 
-State = tuple[ModelState, str]
 PAGE = 200
 
 
@@ -68,17 +67,22 @@ def impact(parts: Parts, reference: str, *, removed: bool) -> Impact:
     now = states_of(models, [model.digest], full=False)[model.digest]
     kept, _ = archive.kept_state(parts, model.digest, full=False)
     then, instead = _removed(parts, reference, now) if removed else _lost(parts, model, path, kept)
-    hits = [
-        Hit(
-            version=f"{version.workflow.name}/{version.name}",
-            digest=digest,
-            annotation=version.annotation,
-            steps=_steps(snapshot, model.digest),
-            now=(here := grade(parts, snapshot, snapshot.plan, version=digest)).grade,
-            then=_without(snapshot, here, model.digest, now, then).grade,
+    states, hits = {model.digest: now}, []
+    for digest, version, snapshot in made_with(parts, {model.digest}):
+        states |= states_of(
+            models, sorted(snapshot.models.keys() - states.keys()), full=False
+        )  # each is looked at once
+        here = grade(parts, snapshot, snapshot.plan, version=digest, states=states)
+        hits.append(
+            Hit(
+                version=f"{version.workflow.name}/{version.name}",
+                digest=digest,
+                annotation=version.annotation,
+                steps=_steps(snapshot, model.digest),
+                now=here.grade,
+                then=_without(snapshot, here, model.digest, now, then).grade,
+            )
         )
-        for digest, version, snapshot in made_with(parts, {model.digest})
-    ]
     return Impact(model, str(path), kept, removed, instead, tuple(sorted(hits, key=_weight)))
 
 

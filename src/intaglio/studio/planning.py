@@ -25,7 +25,8 @@ def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Res
     def find_model(reference: str, kind: str) -> ModelVersion:
         model = models.find(reference, kind)
         if model.digest not in checked:
-            models.file(model.ref, full=paranoid)  # a model that is not there is refused before any work
+            # A model that is not there is refused before any work; a mere name does not take one from the archive.
+            models.file(model.ref, full=paranoid, kept=models.is_exact(reference))
             checked[model.digest] = model
         return model
 
