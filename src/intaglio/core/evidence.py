@@ -107,7 +107,7 @@ def _is_of(envelope: Envelope, step: Step) -> bool:
         and envelope.model.digests == model.digests
         and (envelope.node_type, envelope.type_version) == (step.type, step.type_version)
         and step.params.get("dtype") == "float32"
-        and str(step.params.get("device")) == "cpu"
+        and step.params.get("device") == envelope.device
     )
 
 
