@@ -83,13 +83,15 @@ def measure(
     """Measure a model under each node type and keep what came out.
 
     `repeats` is how many pictures each condition is measured with; `kinds` are the conditions, all when empty. Raises
-    Invalid, NotFound, ModelUnavailable, Cancelled, and Unavailable when not even the present settings make pictures.
+    Invalid, ModelUnavailable, StorageFailed, Cancelled, and Unavailable when the present settings make no pictures.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise Invalid(f"no condition {unknown[0]!r}", hint=f"There are: {', '.join(KINDS)}.")
     if repeats < 1:
         raise Invalid(f"{repeats} pictures measure nothing", hint="Give 1 or more.")
     types = [_type(parts, name, model) for name in dict.fromkeys(nodes)]
+    with parts.database.write():
+        pass  # a library that one can only read says so now, not after minutes of work
     found = []
     with tempfile.TemporaryDirectory(prefix="intaglio-envelope-", ignore_cleanup_errors=True) as folder:
         place = _Place(Path(folder), parts.settings, model, file)
