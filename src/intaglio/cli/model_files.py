@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -60,6 +61,8 @@ def watch(app: App, folders: tuple[str, ...], settle: float, no_background: bool
     from intaglio.core.record import plain
 
     started = 0.0
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts what is in the background with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with app.open() as studio:
         try:
             for finding in studio.models.watch(*folders, settle_s=settle):

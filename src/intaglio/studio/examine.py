@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from intaglio.core.errors import Invalid, InvalidModel, NotFound, StorageFailed, Unavailable, UnsafeModel
 from intaglio.core.model import ModelPart
 from intaglio.store import filehash
-from intaglio.studio.modelfiles import Candidate
+from intaglio.studio.modelfiles import Candidate, unreadable
 from intaglio.studio.parts import Parts
 from intaglio.studio.registry import parts_of
 
@@ -47,8 +47,11 @@ def examine(parts: Parts, candidate: Candidate, *, known: bool, progress: Callab
             if isinstance(error, StorageFailed):
                 return Examined("broken", f"broken: {error}", str(error))
             continue
-        except (Invalid, NotFound, OSError) as error:
+        except (Invalid, NotFound) as error:
             return Examined("broken", f"broken: {error}", str(error))
+        except OSError as error:
+            note = unreadable(error)
+            return Examined("broken", f"broken: {note}", note)
         if examined is not None:
             return examined
     note = "it changes while it is read; scan again when it is complete"

@@ -89,7 +89,7 @@ class _Walk:
                 with os.scandir(path) as entries:
                     yield from self._inside(sorted(entries, key=lambda entry: entry.name), waiting)
             except OSError as error:
-                yield Candidate(path, problem=f"cannot be read: {error.strerror or error}")
+                yield Candidate(path, problem=unreadable(error))
 
     def _enter(self, path: str) -> bool:
         found = os.stat(path)
@@ -124,7 +124,7 @@ def _candidate(path: str) -> Candidate | None:
     except (FileNotFoundError, NotADirectoryError):
         return Candidate(path, problem="a link to nothing") if os.path.islink(path) else None
     except OSError as error:
-        return Candidate(path, problem=f"cannot be read: {error.strerror or error}")
+        return Candidate(path, problem=unreadable(error))
     if stat.S_ISDIR(found.st_mode):
         return Candidate(path, _size(path))
     if not stat.S_ISREG(found.st_mode):
@@ -132,6 +132,11 @@ def _candidate(path: str) -> Candidate | None:
     if not found.st_size:
         return Candidate(path, problem="an empty file")
     return Candidate(path, found.st_size, StatSignature.of(found))
+
+
+def unreadable(error: OSError) -> str:
+    """Why something cannot be read, in words."""
+    return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
 def _is_text(path: str) -> bool:

@@ -82,6 +82,12 @@ def scan(parts: Parts, roots: list[str], progress: Progress | None = None) -> Sc
 
     What was finished when it is stopped (KeyboardInterrupt, a killed process) is kept and not read again.
     """
+    found = look(parts, roots, progress)
+    return replace(found, pending=len(hashes.pending(parts)))
+
+
+def look(parts: Parts, roots: list[str], progress: Progress | None = None) -> Scanned:
+    """The same without counting what waits for other tools' hashes; `roots` may be files, and may be gone."""
     return _Scan(parts, roots, progress).run()
 
 
@@ -150,7 +156,7 @@ class _Scan:
         self._ledger.follow()
         findings = self._with_versions()
         self._parts.proofs.flush()
-        return Scanned(dict(self._counts), self._size, tuple(findings), len(hashes.pending(self._parts)))
+        return Scanned(dict(self._counts), self._size, tuple(findings))
 
     def _proven(self) -> dict[str, str]:
         """The digests of the files that did not change since they were hashed, by path."""

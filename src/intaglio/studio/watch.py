@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from threading import Event
 
 from intaglio.core.errors import StorageFailed
-from intaglio.studio.modelfiles import is_model_name, model_folder_of
+from intaglio.studio.modelfiles import COMPONENT, PIPELINE, is_model_name, model_folder_of
 from intaglio.studio.parts import Parts
-from intaglio.studio.scan import Finding, scan
+from intaglio.studio.scan import Finding, look
 
 TICK_MS = 250
 
@@ -37,13 +37,14 @@ def watch(parts: Parts, roots: list[str], stop: Event, settle_s: float) -> Itera
     try:
         # The watch begins first: what changes while the scan runs is looked at again.
         started = set(next(changes, ()))
-        yield from scan(parts, roots).findings
+        yield from look(parts, roots).findings
         unsettled.add(_units(started, roots))
         for changed in changes:
             unsettled.add(_units(changed, roots))
-            settled = unsettled.settled()
+            # By now a part that came first may have become one of a model folder.
+            settled = {model_folder_of(path, roots) for path in unsettled.settled()}
             if settled:
-                yield from scan(parts, settled).findings
+                yield from look(parts, sorted(settled)).findings
     except FileNotFoundError as error:
         raise StorageFailed(f"{error.filename or roots[0]} is gone") from error
 
@@ -53,9 +54,11 @@ def _units(changes: Iterable[tuple[object, str]], roots: list[str]) -> set[str]:
     units = set()
     for _, path in changes:
         unit = model_folder_of(path, roots)
+        if unit == path and os.path.basename(path) in (PIPELINE, COMPONENT):
+            units.add(os.path.dirname(path))
         # A folder that came or went may have models in it; whether it was one cannot be seen when it is gone.
-        if unit != path or is_model_name(path) or not os.path.isfile(path):
-            units.add(os.path.dirname(path) if os.path.basename(path) in ("model_index.json", "config.json") else unit)
+        elif unit != path or is_model_name(path) or not os.path.isfile(path):
+            units.add(unit)
     return units
 
 
@@ -69,22 +72,22 @@ class _Unsettled:
     def add(self, paths: set[str]) -> None:
         """Paths that changed just now."""
         for path in paths:
-            self._waiting[path] = (_look(path), time.monotonic())
+            self._waiting[path] = (_appearance(path), time.monotonic())
 
     def settled(self) -> list[str]:
         """The paths that look as they did `settle_s` seconds ago; they are waited for no more."""
         now, done = time.monotonic(), []
         for path, (before, since) in list(self._waiting.items()):
-            look = _look(path)
-            if look != before:
-                self._waiting[path] = (look, now)
+            now_seen = _appearance(path)
+            if now_seen != before:
+                self._waiting[path] = (now_seen, now)
             elif now - since >= self._settle_s:
                 del self._waiting[path]
                 done.append(path)
         return done
 
 
-def _look(path: str) -> object:
+def _appearance(path: str) -> object:
     """What can be seen of a file, or of all files in a folder, without reading them."""
     if not os.path.isdir(path):
         return _stat(path)
