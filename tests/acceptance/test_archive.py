@@ -77,6 +77,7 @@ def test_MODEL_3_a_replaced_model_is_used_from_the_archive_and_restored(
     assert reproduced.returncode == 0, reproduced.stderr
     for words in ("grade     full", "model.restorable", "is now blake3:", "fidelity  identical bytes"):
         assert words in reproduced.stdout
+    assert "intaglio models restore own:v1" in command("models", "verify", "own").stderr
     refused = command("models", "restore", "own")
     assert refused.returncode == 2
     assert str(folder) in refused.stderr

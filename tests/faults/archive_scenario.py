@@ -48,7 +48,7 @@ def prepare(folder: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
     mine = folder / "mine"
-    shutil.copytree(SCENES, mine / "config", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(SCENES, mine / "config", ignore=shutil.ignore_patterns("*.safetensors", "text_encoder", "unet"))
     tensors = load_file(SCENES / "vae/diffusion_pytorch_model.safetensors")
     save_file({name: tensor for name, tensor in tensors.items() if tensor.size < 2000}, mine / "small.safetensors")
     with init(folder / "library", SETTINGS) as studio:

@@ -58,7 +58,7 @@ def swept(kind: str, folder: Path, step: int) -> dict[str, Any]:
 def test_MODEL_3_killed_at_every_point_of_the_archive(quick_folder: Path) -> None:
     report = swept("kill", quick_folder, 1)
     assert report["failures"] == []
-    assert report["points"] >= 300
+    assert report["points"] >= 250
     assert report["stopped"] == report["points"]
 
 
@@ -96,7 +96,7 @@ def test_MODEL_3_a_full_disk_leaves_nothing_half_kept_and_the_next_try_goes_on(s
     def full(name: str) -> None:
         if name in ("hard_link:before", "reflink:before", "write:before"):
             taken.append(name)
-            if len(taken) > 6:
+            if len(taken) > 3:
                 raise OSError(28, "No space left on device")
 
     disk.observe(full)
@@ -105,7 +105,7 @@ def test_MODEL_3_a_full_disk_leaves_nothing_half_kept_and_the_next_try_goes_on(s
     disk.observe(None)
     assert small._parts.kept.list() == []
     first = {digest for digest, _, _ in small._parts.blobs.iter_digests()}
-    assert len(first) == 6
+    assert len(first) == 3
     again: list[str] = []
     disk.observe(lambda name: again.append(name) if name == "write:before" else None)
     small.models.keep(config, copy=True)

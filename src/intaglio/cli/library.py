@@ -109,5 +109,7 @@ def gc(app: App, dry_run: bool) -> None:
         say(f"{len(found.blobs)} files ({total}) {what}")
         if not dry_run:
             say(f"{found.temporary} stale temporary files and {found.purged} old quarantined files removed")
+            if found.laid_out:
+                say(f"{found.laid_out} kept models no longer laid out as files; their content is kept")
 
     app.show(found, words)
