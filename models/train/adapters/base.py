@@ -53,15 +53,17 @@ def states_of(pipeline: Any, tokens: Tensor) -> Tensor:
     return states
 
 
-def velocity_loss(predict: Predict, clean: Tensor, states: Tensor, dice: Dice) -> dict[str, Tensor]:
-    """The squared error of the velocity that `predict` finds in noisy latents."""
+def velocity_loss(
+    predict: Predict, clean: Tensor, states: Tensor, dice: Dice, itself: bool = False
+) -> dict[str, Tensor]:
+    """The squared error of the velocity, or of the picture `itself`, that `predict` finds in noisy latents."""
     device = clean.device
     levels = denoising.scheduler().alphas_cumprod.to(device)
     times = denoising.spread_times(len(clean), dice, device)
     noisy, velocity = denoising.add_noise(clean, times, levels, dice)
     with mixed_precision(device), denoising.fast_attention(device):
         found = predict(noisy, times, states)
-    return {"loss": nn.functional.mse_loss(found.float(), velocity)}
+    return {"loss": nn.functional.mse_loss(found.float(), clean if itself else velocity)}
 
 
 def paint(pipeline: StableDiffusionPipeline, prompts: list[str], seeds: list[int], **more: Any) -> NDArray[np.uint8]:

@@ -21,9 +21,9 @@ from train.loop import Dice, LossFunction, Plan, Trainer
 from train.scenes import Scene, render, sample_scene
 
 TOKEN: Final = "<lantern>"
-PLAN: Final = Plan(steps=500, batch=16, rate=2e-2, seed=25, turns=((9, 1.0), (300, 0.5)), averaging=0.98)
+PLAN: Final = Plan(steps=160, batch=12, rate=2e-2, seed=25, turns=((9, 1.0), (90, 0.6)), averaging=0.95)
 FIRST_SCENE: Final = 660_000_000
-SCENES: Final = 1500
+SCENES: Final = 400
 START: Final = ("purple", "moon")  # the words whose vectors it starts from, one each
 VECTORS: Final = len(START)
 LIGHT: Final[dict[str, Any]] = {

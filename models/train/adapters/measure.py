@@ -45,7 +45,7 @@ def difference(a: Pictures, b: Pictures) -> float:
     return round(float(np.abs(a.astype(np.float32) - b).mean()), 2)
 
 
-def style(name: str, folder: Path, device: torch.device, count: int = 40) -> dict[str, Any]:
+def style(name: str, folder: Path, device: torch.device, count: int = 20) -> dict[str, Any]:
     """How far pictures are from the restyled picture that the same seed gives without the LoRA."""
     pipeline = frozen(device)
     prompts, _ = prompts_of(count)
@@ -75,7 +75,7 @@ def decoder(folder: Path, device: torch.device, count: int = 128) -> dict[str, A
     return found
 
 
-def inversion(folder: Path, reader: judge.Judge, device: torch.device, count: int = 60) -> dict[str, Any]:
+def inversion(folder: Path, reader: judge.Judge, device: torch.device, count: int = 30) -> dict[str, Any]:
     """How often the judge sees a night, a purple sky and a moon: with nothing, the word, or all the words."""
     pipeline = frozen(device)
     _, scenes = prompts_of(count)
@@ -124,7 +124,7 @@ def control(folder: Path, reader: judge.Judge, device: torch.device, count: int 
     }
 
 
-def upscale(folder: Path, device: torch.device, count: int = 80) -> dict[str, Any]:
+def upscale(folder: Path, device: torch.device, count: int = 40) -> dict[str, Any]:
     """Peak signal-to-noise ratio of held-out scenes, made small and large again."""
     pipeline: Any = StableDiffusionUpscalePipeline.from_pretrained(folder / "upscale", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
