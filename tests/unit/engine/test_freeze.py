@@ -9,12 +9,13 @@ from intaglio.core.codec import decode, digest, encode
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.errors import NotFound
 from intaglio.core.model import ModelVersion
+from intaglio.core.nodetype import NodeTypes, node_type
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Task
 from intaglio.engine.execute import execute
-from intaglio.engine.freeze import freeze
+from intaglio.engine.freeze import freeze, outputs_of
 
-from .fakes import DIGEST, MODEL, REFERENCE, TYPES, Bench, Desk, dot, workflow
+from .fakes import DIGEST, MODEL, REFERENCE, TYPES, Bench, Desk, dot, look, start, workflow
 
 TIME = "2026-11-20T12:00:00.000000Z"
 SURROUNDINGS = Environment(
@@ -99,3 +100,11 @@ def test_a_run_that_names_what_nobody_knows_is_no_snapshot() -> None:
 
     with pytest.raises(NotFound):
         frozen(NODES, lost)
+
+
+def test_an_old_output_node_is_still_one_where_its_type_moved_on() -> None:
+    nodes = {"a": {"type": "start"}, "out": {"type": "look", "inputs": {"image": "a"}}, "b": {"type": "start"}}
+    plan = Desk().resolve(nodes)
+    results = {result.step: result for result in execute(plan, Bench().work())}
+    newer = node_type("look", version=2, role="output", migrations={1: dict})(look.function)
+    assert [output.node for output in outputs_of(plan, results, NodeTypes([start, newer]))] == ["out"]

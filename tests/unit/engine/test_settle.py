@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from intaglio.core.codec import decode, encode
 from intaglio.core.context import Context, Embedding, Lora, ModelFile
 from intaglio.core.errors import Invalid, InvalidWorkflow, NotFound, UnpinnedModel
 from intaglio.core.image import Image
@@ -165,7 +166,7 @@ def test_the_function_gets_files_with_their_words() -> None:
     seen: Seen = []
     plan = planned({"loras": [{"model": "ink", "weight": 1}, "wash"], "words": ["dog"], "vae": "soft"}, seen=seen)
     bench = Bench(NodeTypes([start, rich(seen)]))
-    execute(plan, bench.work())
+    execute(decode(Plan, encode(plan)), bench.work())  # as it is read back, where 1.0 is 1
     (handed,) = seen
     assert (handed["vae"].name, handed["net"], handed["width"]) == ("soft", None, 64)
     assert [(lora.file.name, lora.weight, type(lora.weight)) for lora in handed["loras"]] == [
