@@ -17,7 +17,7 @@ class TaskDifference:
 
     `verdict` is the worst over the outputs that both have ("missing" when there is none). `first` is the first step
     that came out differently and why, None when none did. `steps` are all steps that were run differently, in the order
-    of the plan; `only_before` and `only_after` are steps and outputs that one of the two has.
+    of the plan, without those that only got other pictures; `only_before` and `only_after` are steps and outputs that one of the two has.
     """
 
     before: str
@@ -51,7 +51,7 @@ def difference(parts: Parts, before: Snapshot, after: Snapshot) -> TaskDifferenc
         outputs=outputs,
         first=cause,
         first_in_words=in_words(cause) if cause else "",
-        steps=tuple(step for step in steps if step.changes),
+        steps=tuple(step for step in steps if not all(change.startswith("input ") for change in step.changes)),
         only_before=tuple(step for step in then if step not in set(now)),
         only_after=tuple(step for step in now if step not in set(then)),
     )
