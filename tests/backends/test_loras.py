@@ -17,6 +17,7 @@ from backends.adapters import diffusers_lora, kohya_lora, model, save
 
 from intaglio.backends import diffusers
 from intaglio.backends.diffusers import DiffusersBackend
+from intaglio.backends.loading import load
 from intaglio.backends.loras import _carried
 from intaglio.backends.quiet import library, quiet
 from intaglio.core.context import Generation, Hooks, Lora, ModelFile
@@ -130,7 +131,7 @@ def test_what_the_process_would_draw_does_not_depend_on_loading(
     ask: Ask, fresh: DiffusersBackend, loras: list[ModelFile], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some pipelines read the process's generator. The first run loads, by a way that reads it too; the second not."""
-    torch, load = library("torch"), diffusers.load
+    torch = library("torch")
 
     def drawing(*given: Any) -> Any:
         torch.rand(7)

@@ -137,9 +137,9 @@ def _component_facts(folder: Path, *, allow_pickle: bool) -> ModelFacts:
     config = _optional_json(folder / "config.json")
     class_name = str(config.get("_class_name", ""))
     kind = "vae" if "Autoencoder" in class_name else "controlnet" if "ControlNet" in class_name else ""
-    _check_code(folder)
     if not kind:
         return _adapter_facts(folder, allow_pickle=allow_pickle)
+    _check_code(folder)
     metadata = _check_weights(folder, class_name, needed=True, allow_pickle=allow_pickle)
     family = family_of_width(config.get("cross_attention_dim"))
     return ModelFacts(kind, "diffusers", family, {}, metadata, {kind: f"diffusers.{class_name}"})
@@ -147,6 +147,7 @@ def _component_facts(folder: Path, *, allow_pickle: bool) -> ModelFacts:
 
 def _adapter_facts(folder: Path, *, allow_pickle: bool) -> ModelFacts:
     file = weights_file(folder)
+    _check_code(folder)
     _check_weights(folder, "an adapter", needed=True, allow_pickle=allow_pickle)
     if allow_pickle and is_pickle(file):
         return ModelFacts(UNKNOWN, "diffusers", UNKNOWN)
