@@ -74,6 +74,8 @@ def test_MODEL_1_nothing_is_read_twice(studio: Studio, tmp_path: Path, monkeypat
     folder = tmp_path / "found"
     for name in ("a", "b"):
         os.utime(weights(folder / f"{name}.safetensors", name.encode()), ns=(0, 0))
+    (folder / "link.safetensors").symlink_to(folder / "a.safetensors")
+    (folder / "hard.safetensors").hardlink_to(folder / "b.safetensors")
     time.sleep(2.1)  # a file this young may change again without its times moving
     studio.models.scan(folder)
     studio.models.scan(folder)

@@ -119,7 +119,7 @@ def test_links_and_things_that_are_no_files(studio: Studio, tmp_path: Path) -> N
 def test_a_name_that_is_not_unicode_is_told_in_safe_words(studio: Studio, tmp_path: Path) -> None:
     folder = tmp_path / "found"
     weights(folder / "good.safetensors", b"good")
-    shutil.copy(folder / "good.safetensors", os.fsencode(folder) + b"/b\xe4d\x1b[2J.safetensors")
+    shutil.copy(os.fsencode(folder / "good.safetensors"), os.fsencode(folder) + b"/b\xe4d\x1b[2J.safetensors")
     (folder / os.fsdecode(b"f\xf6lder")).mkdir()
     weights(folder / os.fsdecode(b"f\xf6lder") / "in.safetensors", b"in")
     weights(folder / "na\nme \u202eevil.safetensors", b"n")

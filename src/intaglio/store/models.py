@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Executable, Row, bindparam, delete, select, update
 
-from intaglio.core.errors import Conflict, Invalid, NotFound
+from intaglio.core.errors import Conflict, Damaged, Invalid, NotFound
 from intaglio.core.model import ModelVersion
 from intaglio.store.database import Database
 from intaglio.store.rows import MODELS, digest_starts_with
@@ -96,6 +98,18 @@ class Models:
         """Every model in brief, the one added first first: from the columns alone, which nobody checked."""
         with self._database.read() as connection:
             return [Labelled(*row) for row in connection.execute(_LABELS)]
+
+    def sealed(self, digests: Iterable[str]) -> builtins.list[Labelled]:
+        """The models of this content in brief, but for those whose row is not as it was written."""
+        wanted, found = builtins.list(digests), builtins.list[Labelled]()
+        with self._database.read() as connection:
+            for start in range(0, len(wanted), 500):
+                statement = select(models).where(models.c.digest.in_(wanted[start : start + 500]))
+                for row in connection.execute(statement):
+                    with suppress(Damaged):
+                        MODELS.check(row)
+                        found.append(Labelled(row.name, row.version, row.digest, row.path))
+        return found
 
     def remove(self, name: str, version: str) -> None:
         """Take a model out. Snapshots that name it have its record in them."""

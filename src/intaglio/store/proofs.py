@@ -126,6 +126,12 @@ class Proofs:
             if len(self._pending) % BATCH == 0 or time.monotonic_ns() - self._flushed_at > PAUSE_NS:
                 self.flush()
 
+    def copy(self, subject: bytes, other: bytes) -> None:
+        """Have what is known of `subject` hold for `other`, another name of the same file; it vouches for no other."""
+        proof = self.last(subject)
+        if proof is not None:
+            self.remember(other, proof)
+
     def flush(self) -> None:
         """Write what is waiting, in one transaction. What cannot be written now stays waiting."""
         with self._alone():

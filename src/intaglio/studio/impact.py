@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import Conflict, Damaged, NotFound
+from intaglio.core.errors import Conflict
 from intaglio.core.gaps import model_gaps
 from intaglio.core.grade import Grade, GradeWord, grade_of
 from intaglio.core.model import ModelVersion
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.version import Version
 from intaglio.studio import archive
 from intaglio.studio.grading import State, grade
 from intaglio.studio.modelcheck import check_at, places_of
 from intaglio.studio.models import Models, states_of
 from intaglio.studio.parts import Parts
-
-PAGE = 200
+from intaglio.studio.uses import made_with
 
 
 @dataclass(frozen=True)
@@ -84,21 +81,6 @@ def impact(parts: Parts, reference: str, *, removed: bool) -> Impact:
             )
         )
     return Impact(model, str(path), kept, removed, instead, tuple(sorted(hits, key=_weight)))
-
-
-def made_with(parts: Parts, digests: set[str]) -> Iterator[tuple[str, Version, Snapshot]]:
-    """The versions, newest first, whose record names a model of that content, in whatever role: digest, version and
-    snapshot. One whose snapshot is damaged is left out; `library check` names it."""
-    before = None
-    while page := parts.versions.list(limit=PAGE, before=before):
-        for digest, version in page:
-            try:
-                snapshot = parts.documents.get(Snapshot, version.snapshot)
-            except (Damaged, NotFound):
-                continue
-            if digests & snapshot.models.keys():
-                yield digest, version, snapshot
-        before = page[-1][0]
 
 
 def meant(parts: Parts, reference: str) -> list[tuple[ModelVersion, Path]]:

@@ -17,9 +17,10 @@ from intaglio.store.integrity import check_rows, count_rows
 from intaglio.studio import archive, heal
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.heal import Healing
-from intaglio.studio.impact import Impact, impact, made_with, meant
+from intaglio.studio.impact import Impact, impact, meant
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+from intaglio.studio.uses import made_with
 
 # A blob is written before the record that names it; one younger than this may simply not be named yet.
 GRACE_SECONDS = 3600.0

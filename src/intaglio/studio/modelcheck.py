@@ -87,8 +87,7 @@ def proven(parts: Parts, paths: Iterable[str]) -> dict[str, str]:
 
 def intact(parts: Parts, digests: Iterable[str]) -> set[str]:
     """Those of these models that a glance shows to be there unchanged; of the others nothing is said."""
-    wanted = set(digests)
-    labels = [each for each in parts.models.labels() if each.digest in wanted]
+    labels = parts.models.sealed(digests)
     here = proven(parts, (each.path for each in labels))
     return {each.digest for each in labels if here.get(each.path) == each.digest}
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Literal
 from intaglio.core.errors import Invalid, NotFound, Unavailable
 from intaglio.core.model import ModelPlace
 from intaglio.store.model_index import Seen
-from intaglio.store.proofs import file_subject
+from intaglio.store.proofs import StatSignature, file_subject
 from intaglio.studio import hashes
 from intaglio.studio.examine import UNSAFE, Examined, examine
 from intaglio.studio.files import expanded
@@ -29,6 +29,7 @@ Status = Literal[
 ]
 BATCH = 200
 _AHEAD = 64
+_TELL_S = 0.2
 
 Progress = Callable[[int, int, int, int], None]  # files done, files in all, bytes done, bytes in all
 
@@ -118,6 +119,10 @@ class _Progress:
         self.partial.pop(candidate.path, None)
         self.done += 1
         self.finished += candidate.size
+        self.tell()
+
+    def tell(self) -> None:
+        """Say how far it is."""
         if self.report is not None:
             # Other threads add their own files meanwhile, so a copy is counted.
             self.report(self.done, self.files, self.finished + sum(list(self.partial.values())), self.size)
@@ -180,21 +185,40 @@ class _Scan:
     def _examined(
         self, pool: ThreadPoolExecutor, proven: dict[str, str]
     ) -> Iterator[tuple[Candidate, Examined | None]]:
-        """Each candidate with what it holds, None for one that is as it was; many are read at once."""
+        """Each candidate with what it holds, None for one that is as it was; many are read at once.
+
+        A file with several names (links) is read once, under the first.
+        """
         waiting: deque[tuple[Candidate, Future[Examined] | None]] = deque()
+        first: dict[StatSignature, str] = {}
+        twins: list[Candidate] = []
         for candidate in self._candidates:
             place = self._places.get(candidate.path)
             if candidate.problem or (place is not None and proven.get(candidate.path) == place.digest):
                 waiting.append((candidate, None))
+            elif candidate.stat is not None and first.setdefault(candidate.stat, candidate.path) != candidate.path:
+                twins.append(candidate)
             else:
-                part = self._progress.part(candidate.path)
-                waiting.append(
-                    (candidate, pool.submit(examine, self._parts, candidate, known=place is not None, progress=part))
-                )
+                waiting.append((candidate, self._submit(pool, candidate)))
             if len(waiting) > _AHEAD:
-                yield _result(*waiting.popleft())
+                yield self._result(*waiting.popleft())
         while waiting:
-            yield _result(*waiting.popleft())
+            yield self._result(*waiting.popleft())
+        for candidate in twins:
+            assert candidate.stat is not None
+            self._parts.proofs.copy(file_subject(Path(first[candidate.stat])), file_subject(Path(candidate.path)))
+            yield self._result(candidate, self._submit(pool, candidate))
+
+    def _submit(self, pool: ThreadPoolExecutor, candidate: Candidate) -> Future[Examined]:
+        known, part = candidate.path in self._places, self._progress.part(candidate.path)
+        return pool.submit(examine, self._parts, candidate, known=known, progress=part)
+
+    def _result(self, candidate: Candidate, future: Future[Examined] | None) -> tuple[Candidate, Examined | None]:
+        if future is None:
+            return candidate, None
+        while not wait((future,), timeout=_TELL_S).done:
+            self._progress.tell()
+        return candidate, future.result()
 
     def _take(self, candidate: Candidate, examined: Examined | None) -> None:
         place = self._places.get(candidate.path)
@@ -307,7 +331,3 @@ class _Scan:
             replace(finding, versions=tuple(used.get(finding.digest if finding.status == "gone" else finding.was, ())))
             for finding in self._findings
         ]
-
-
-def _result(candidate: Candidate, future: Future[Examined] | None) -> tuple[Candidate, Examined | None]:
-    return candidate, None if future is None else future.result()
