@@ -41,13 +41,17 @@ def weighed(
 ) -> Iterator[Gap]:
     """The gaps, with what is known about them. `steps` are those that run models; `earlier` are reproductions of all
     of what is graded, in the very surroundings of `now`, the newest last."""
+    gaps = list(gaps)
+    # An envelope changes one thing at a time, and two changes at once can do what neither does alone.
+    alone = sum(gap.code in SURROUNDINGS for gap in gaps) == 1
     for gap in gaps:
         if gap.code not in SURROUNDINGS:
             yield gap
         elif earlier:
             yield _seen_before(gap, earlier)
         else:
-            yield _by_envelope(gap, then, now, steps, envelopes)
+            known = _by_envelope(gap, then, now, steps, envelopes)
+            yield known if alone or known.measured != "identical" else replace(known, measured="close")
 
 
 def _seen_before(gap: Gap, earlier: Sequence[Reproduction]) -> Gap:

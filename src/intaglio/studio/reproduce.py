@@ -99,7 +99,7 @@ def current_models(parts: Parts, snapshot: Snapshot, plan: Plan) -> dict[str, Mo
     """What goes now by the names of the models that are not what ran, by recorded digest.
 
     A file that was changed in place counts as the next version of its name, and is added as such. Models that are
-    there as recorded, or can be restored, stay. Raises CannotReproduce never: what has no successor is left out.
+    there as recorded stay; what has no successor is left out.
     """
     models, found = Models(parts), {}
     for model in {model for step in plan.steps for model in step.models.values() if model.digest}:
@@ -114,7 +114,7 @@ def current_models(parts: Parts, snapshot: Snapshot, plan: Plan) -> dict[str, Mo
 
 def _is_here(models: Models, digest: str) -> bool:
     try:
-        return models.check(digest).state in ("ok", "restorable")
+        return models.check(digest).state == "ok"
     except NotFound:
         return False
 

@@ -146,6 +146,16 @@ def test_REP_6_another_library_is_no_condition_of_an_envelope() -> None:
     assert (gap.code, gap.measured) == ("library.changed", "")
 
 
+def test_REP_6_two_changes_at_once_were_not_measured() -> None:
+    both = dataclasses.replace(NOW, libraries={**NOW.libraries, "torch": "2.14.1"})
+    gaps = weigh(envelope(condition()), now=both)
+    assert [(gap.code, gap.measured) for gap in gaps] == [("library.changed", ""), ("device.changed", "")]
+    another = dataclasses.replace(NOW, python="3.13.0")
+    gaps = weigh(envelope(condition()), now=another)
+    assert {gap.code: gap.measured for gap in gaps} == {"python.changed": "", "device.changed": "close"}
+    assert grade_of(gaps).grade == "approximate"
+
+
 def test_REP_6_this_very_version_back_in_these_very_surroundings_is_the_best_evidence() -> None:
     gap = only(weigh(earlier=(reproduction("identical pixels"),)))
     assert (gap.measured, grade_of([gap]).grade) == ("identical", "full")
