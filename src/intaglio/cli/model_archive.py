@@ -30,7 +30,16 @@ def keep(app: App, model: str, copy: bool) -> None:
     """
     with app.open() as studio, counting("keeping", size) as progress:
         kept = studio.models.keep(model, copy=copy, progress=progress)
-    app.show(kept, lambda: _kept(kept))
+
+    def words() -> None:
+        every = [kept, *([kept.config] if kept.config else [])]
+        for one in every:
+            _kept(one)
+        if any(one.kept.how == "hard link" for one in every):
+            say(_SHARED)
+            say(f"  A copy with bytes of its own: intaglio models keep {kept.model.name}:{kept.model.version} --copy")
+
+    app.show(kept, words)
 
 
 def _kept(kept: Archived) -> None:
@@ -41,11 +50,6 @@ def _kept(kept: Archived) -> None:
         f"{name} is kept{' already' if kept.already else ''}: {size(kept.kept.size)} in "
         f"{count} {'file' if count == 1 else 'files'}, {ways[kept.kept.how]}  {short(kept.kept.digest)}"
     )
-    if kept.kept.how == "hard link":
-        say(_SHARED)
-        say(f"  A copy with bytes of its own: intaglio models keep {name} --copy")
-    if kept.config:
-        _kept(kept.config)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX, digest_bytes, is_digest
-from intaglio.core.errors import Conflict, Damaged, Invalid, ModelUnavailable, NotFound
+from intaglio.core.errors import Conflict, Damaged, Invalid, ModelUnavailable, NotFound, StorageFailed
 from intaglio.core.model import KeptModel, ModelPart, ModelVersion
 from intaglio.store import disk
 from intaglio.store.blobs import OtherContent
@@ -139,9 +139,10 @@ def restore(
             how = _filled(parts, kept, half, link=False, progress=progress)
             aside = _set_aside(target) if os.path.lexists(target) else ""
             disk.rename_new(half, target)
-        except BaseException:
+        except FileNotFoundError as error:
+            raise StorageFailed(f"{target} cannot be written: {error.filename} is gone") from error
+        finally:
             disk.remove_tree(half)
-            raise
         disk.sync_folder(target.parent)
     return how, aside
 
