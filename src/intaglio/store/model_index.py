@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, or_, select, update
+from sqlalchemy import Row, bindparam, func, insert, or_, select, update
 
 from intaglio.core.model import ModelHashes, ModelPlace
 from intaglio.store.database import Database
@@ -22,6 +22,8 @@ _PLACES = select(model_places).order_by(model_places.c.seq)
 _AT = _PLACES.where(model_places.c.path == bindparam("wanted"))
 _OF = _PLACES.where(model_places.c.digest == bindparam("wanted"))
 _ADD = insert(model_places)
+_LAST = select(func.max(model_places.c.seq))
+_DIGESTS = select(model_places.c.digest).distinct()
 _SET = update(model_places).where(model_places.c.seq == bindparam("at"))
 _HASHES = select(model_hashes).where(model_hashes.c.digest == bindparam("wanted"))
 _HASHED = select(model_hashes.c.digest)
@@ -70,6 +72,11 @@ class ModelIndex:
             found = MODEL_PLACES.all(connection, _OF, wanted=digest)
         return sorted(found, key=lambda place: place.gone != "")
 
+    def digests(self) -> set[str]:
+        """All content that was ever seen anywhere."""
+        with self._database.read() as connection:
+            return set(connection.execute(_DIGESTS).scalars())
+
     def note(self, seen: Iterable[Seen], gone: Iterable[str], at: str) -> None:
         """Keep what was seen at paths, and which paths hold nothing any more, at the time `at`; one transaction.
 
@@ -95,8 +102,10 @@ class ModelIndex:
                 changed.append({"at": row.seq, **MODEL_PLACES.row(ended, seq=row.seq)})
             if changed:
                 connection.execute(_SET, changed)
-            for place in added:
-                MODEL_PLACES.add(connection, place)
+            if added:
+                last = connection.execute(_LAST).scalar() or 0
+                rows_added = [MODEL_PLACES.row(place, seq=last + 1 + number) for number, place in enumerate(added)]
+                connection.execute(_ADD, rows_added)
 
     def _current(self, paths: builtins.list[str]) -> dict[str, Row[Any]]:
         """The newest row of each path, where it is not gone."""

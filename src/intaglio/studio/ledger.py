@@ -27,6 +27,7 @@ class Ledger:
         self._paths: dict[str, list[str]] = {}
         for each in parts.models.labels():
             self._know(each.name, each.version, each.digest, each.path)
+        self._indexed = parts.model_index.digests()
         self._models: list[tuple[ModelVersion, str]] = []
         self._seen: list[Seen] = []
         self._new: dict[str, list[str]] = {}
@@ -54,7 +55,7 @@ class Ledger:
 
     def elsewhere(self, digest: str, path: str) -> tuple[list[str], list[str]]:
         """Where this content was seen last, except at `path` before: places thought to hold it, and ones it left."""
-        places = self._parts.model_index.of(digest)
+        places = self._parts.model_index.of(digest) if digest in self._indexed else []
         here = {place.path for place in places if not place.gone} | set(self._new.get(digest, ()))
         if not places:
             here |= set(self._paths.get(digest, ()))  # added before there was an index
@@ -89,6 +90,7 @@ class Ledger:
             for model, path in self._models:
                 self._add(model, Path(path))
             self._parts.model_index.note(self._seen, self._left, clock.now())
+        self._indexed |= self._new.keys()
         self._models, self._seen, self._new = [], [], {}
         self._left = set()
 

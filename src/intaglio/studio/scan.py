@@ -74,7 +74,9 @@ def roots_of(folders: Sequence[str | Path]) -> list[str]:
     paths = [os.path.abspath(expanded(folder)) for folder in folders]
     for path in paths:
         if not os.path.isdir(path):
-            raise Invalid(f"{path} is not a folder") if os.path.lexists(path) else NotFound("folder", path)
+            if os.path.lexists(path):
+                raise Invalid(f"{path} is not a folder", hint="Add one file with: intaglio models add FILE --name NAME")
+            raise NotFound("folder", path)
     return list(dict.fromkeys(paths))
 
 

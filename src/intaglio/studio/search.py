@@ -158,7 +158,7 @@ def is_exact(parts: Parts, reference: str) -> bool:
 def _way_out(parts: Parts, reference: str) -> str:
     if is_nothing(reference):
         return _NOTHING_HINT
-    if _FORM.match(reference.casefold()):
+    if _FORM.match(reference.casefold()) or reference.startswith(PREFIX):
         waiting = len(pending(parts))
         more = f" {waiting} files still wait for other tools' hashes: intaglio models hash" if waiting else ""
         return f"See them with: intaglio models list.{more}"
