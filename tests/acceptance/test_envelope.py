@@ -76,7 +76,7 @@ def test_REP_6_what_changes_pictures_is_told_with_its_numbers(studio: Studio) ->
     narrower = {one.after: one for one in found.conditions if one.kind == "cpu_capability"}
     assert set(narrower) == NARROWER.get(own, set())
     assert all((one.before, one.runs) == (own, 2) for one in narrower.values())
-    if not set(found.environment.backend["devices"]) - {"cpu"}:  # type: ignore[arg-type]
+    if not set(found.environment.backend["devices"]) - {"cpu"}:
         assert "device cpu -> cuda: there is none here" in found.skipped
     assert studio.models.envelopes("scenes") == (found,)
 
