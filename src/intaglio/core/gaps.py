@@ -59,7 +59,8 @@ def model_gaps(
             f"Bring that exact file back, or add it where it is now: intaglio models add PATH --name {recorded.name}"
         )
         if state == "restorable":
-            remedy = f"None needed: the kept copy is used. Put it back with: intaglio models restore {recorded.name}"
+            put_back = f"intaglio models restore {recorded.name}:{recorded.version}"
+            remedy = f"None needed: the kept copy is used. Put it back with: {put_back}"
         yield Gap(
             code=f"model.{state}",
             subject=recorded.name,
@@ -94,17 +95,16 @@ def name_gaps(plan: Plan, here: Mapping[str, ModelRef]) -> Iterator[Gap]:
 
 def substitution_gaps(plan: Plan, instead: Mapping[str, ModelRef]) -> Iterator[Gap]:
     """Models that the user chose to replace. `instead` maps recorded digests to what is used."""
-    for step in plan.steps:
-        for param, model in step.models.items():
-            if model.digest in instead:
-                now = instead[model.digest]
-                yield Gap(
-                    code="model.substituted",
-                    subject=f"{step.id}.{param}",
-                    message=f"{model.name} {model.version} ({model.digest}) made it; "
-                    f"{now.name} {now.version} ({now.digest}) is used, as you chose",
-                    remedy="Bring the recorded model back for the recorded picture.",
-                )
+    for digest, now in instead.items():
+        used = {step.id: model for step in plan.steps for model in step.models.values() if model.digest == digest}
+        for recorded in list(used.values())[:1]:
+            yield Gap(
+                code="model.substituted",
+                subject=recorded.name,
+                message=f"{recorded.name} {recorded.version} ({digest}) made {', '.join(used)}; "
+                f"{now.name} {now.version} ({now.digest}) is used, as you chose",
+                remedy="Bring the recorded model back for the recorded picture.",
+            )
 
 
 def record_gaps(snapshot: Snapshot) -> Iterator[Gap]:

@@ -84,12 +84,14 @@ def _model_gaps(
     full: bool,
 ) -> list[Gap]:
     models = Models(parts)
-    digests = {digest for step in plan.steps for model in step.models.values() for digest in model.digests if digest}
-    looked = states_of(models, sorted(digests - states.keys()), full=full)
-    found = model_gaps(plan, snapshot.models, {**states, **looked})
-    replaced = {snapshot.models[digest].name for digest in instead if digest in snapshot.models}
+    used = {model for step in plan.steps for model in step.models.values() if model.digest}
+    needed = {digest for model in used if model.digest not in instead for digest in model.digests}
+    replaced: dict[str, State] = {
+        digest: ("ok", "") for model in used for digest in model.digests if digest not in needed
+    }
+    looked = states_of(models, sorted(needed - states.keys()), full=full)
     return [
-        *(gap for gap in found if gap.subject not in replaced),
+        *model_gaps(plan, snapshot.models, {**states, **looked, **replaced}),
         *name_gaps(plan, by_name(parts, plan)),
         *substitution_gaps(plan, instead),
     ]

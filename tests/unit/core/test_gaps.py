@@ -173,6 +173,13 @@ def test_every_declared_gap_is_found_by_some_test_here() -> None:
     seen = {code for _, gaps in CHANGED.values() for code, _ in gaps}
     seen |= {f"model.{state}" for state in MODEL_STATES} | {"input.missing", "input.damaged", "device.missing"}
     seen |= {"node.unknown", "node.version_changed", "parameter.unknown", "nondeterministic"}
-    seen |= {"model.unhashed", "model.name_only", "model.substituted", "workflow.unreadable", "tool.unknown"}
+    seen |= {
+        "model.unhashed",
+        "model.name_only",
+        "model.substituted",
+        "workflow.unreadable",
+        "tool.unknown",
+        "record.altered",
+    }
     seen |= {"seed.unknown", "hosted.unpinned", "batch.unknown"}
     assert seen == set(CODES)
