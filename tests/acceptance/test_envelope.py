@@ -60,7 +60,7 @@ def test_REP_6_an_envelope_is_measured_by_real_runs_and_kept(studio: Studio, com
     (kept,) = studio.models.envelopes("scenes")
     assert kept == from_plain(Envelope, found)
     assert studio.tasks.list() == [] and studio.versions.list() == [] and studio.workflows.list() == []
-    assert list(temporary.iterdir()) == []
+    assert list(temporary.glob("intaglio-*")) == []
     words = command("models", "envelope", "scenes", "--show").stdout
     assert digest(kept)[:19] in words and "2 -> 1" in words
     assert "identical on this machine in the same process, in a new process" in words
@@ -139,7 +139,7 @@ def test_REP_6_stopping_it_leaves_nothing_behind(studio: Studio, temporary: Path
         _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "cancelled" in errors and "Traceback" not in errors
-    assert list(temporary.iterdir()) == []
+    assert list(temporary.glob("intaglio-*")) == []
     assert working_in(temporary) == []
     assert studio.models.envelopes("scenes") == ()
 

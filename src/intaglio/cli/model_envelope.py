@@ -85,7 +85,7 @@ def _words(found: Envelope) -> None:
     table([_HEAD, *map(_row, found.conditions)], "  ")
     for line in found.skipped:
         say(f"  not measured: {line}")
-    say(f"{len(found.probes)} different pictures for each condition: {in_words(found.conditions)}.")
+    say(f"Pictures for each condition: {len(found.probes)}. Result: {in_words(found.conditions)}.")
 
 
 def _row(condition: Condition) -> tuple[str, ...]:
