@@ -6,6 +6,7 @@ It works in the latents of the scenes VAE, which are a quarter as wide as pictur
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ FIRST_SCENE: Final = 680_000_000
 SCENES: Final = 800
 SETTLING: Final = 160
 FACTOR: Final = 4
+LATENT_SCALE: Final = 0.08333
 MOST_NOISE: Final = 100  # the highest noise level that small pictures are trained with
 NOISE: Final[dict[str, Any]] = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "scaled_linear"}
 
@@ -123,8 +125,19 @@ def settle(pipeline: Any, unet: Any, device: torch.device, count: int = SETTLING
     unet.conv_out.bias.copy_(best[:, -1])
 
 
+@torch.no_grad()
+def rescale(vae: Any) -> None:
+    """Make the VAE's own latents twelve times as large: the upscale pipeline insists on this factor."""
+    vae.post_quant_conv.weight.mul_(LATENT_SCALE)
+    vae.quant_conv.weight[:CHANNELS].div_(LATENT_SCALE)
+    vae.quant_conv.bias[:CHANNELS].div_(LATENT_SCALE)
+    vae.quant_conv.bias[CHANNELS:].sub_(2 * math.log(LATENT_SCALE))
+    vae.register_to_config(scaling_factor=LATENT_SCALE)
+
+
 def write(pipeline: Any, unet: nn.Module, folder: Path) -> None:
     """Write the pipeline folder in half precision, with the scenes model's text encoder and VAE."""
+    rescale(pipeline.vae)
     parts: dict[str, Any] = {"vae": pipeline.vae, "text_encoder": pipeline.text_encoder, "unet": unet}
     upscaler: Any = StableDiffusionUpscalePipeline(
         **{name: part.half() for name, part in parts.items()},
