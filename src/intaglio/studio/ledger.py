@@ -28,8 +28,8 @@ class Ledger:
         for each in parts.models.labels():
             self._know(each.name, each.version, each.digest, each.path)
         self._indexed = parts.model_index.digests()
-        self._models: list[tuple[ModelVersion, str]] = []
-        self._seen: list[Seen] = []
+        # A place and the model that it gives a name to, in one step: Ctrl-C comes between any two.
+        self._entries: list[tuple[Seen, ModelVersion | None]] = []
         self._new: dict[str, list[str]] = {}
         self._left: set[str] = set()
         self._touched: set[str] = set()
@@ -37,7 +37,7 @@ class Ledger:
     @property
     def waiting(self) -> int:
         """How many places wait to be written."""
-        return len(self._seen) + len(self._left)
+        return len(self._entries) + len(self._left)
 
     def name_of(self, digest: str) -> str:
         """The name:version this content was added with last, "" for none."""
@@ -45,7 +45,7 @@ class Ledger:
 
     def see(self, seen: Seen) -> None:
         """A place that holds what it held before."""
-        self._seen.append(seen)
+        self._entries.append((seen, None))
 
     def leave(self, path: str, digest: str) -> None:
         """A place that this content left; "" for a place that holds other content now."""
@@ -66,32 +66,32 @@ class Ledger:
     def keep(self, candidate: Candidate, examined: Examined, *, replaces: bool) -> str:
         """Note content at a new place, under a name if it is a model and has none; returns its name:version or ""."""
         path, digest = candidate.path, examined.digest
-        self._seen.append(Seen(path, digest, examined.size, examined.what))
+        seen = Seen(path, digest, examined.size, examined.what)
         self._new.setdefault(digest, []).append(path)
-        if digest in self._named:
+        if digest in self._named or examined.facts is None:
             self._touched.add(digest)
-            return self._named[digest]
-        if examined.facts is None:
-            return ""
+            self._entries.append((seen, None))
+            return self.name_of(digest)
         if replaces and path in self._name_at:
             name = self._name_at[path]
         else:
             name = name_for(path, is_folder=candidate.is_folder, is_taken=lambda name: name in self._labels)
         version = registry.free_label(self._labels.get(name, set()))
+        self._entries.append((seen, _version(name, version, examined)))
         self._know(name, version, digest, path)
-        self._models.append((_version(name, version, examined), path))
         return self._named[digest]
 
     def write(self) -> None:
         """Make all that waits durable, in one transaction."""
-        if not (self._seen or self._left or self._models):
+        if not (self._entries or self._left):
             return
         with self._parts.database.write():
-            for model, path in self._models:
-                self._add(model, Path(path))
-            self._parts.model_index.note(self._seen, self._left, clock.now())
+            for seen, model in self._entries:
+                if model is not None:
+                    self._add(model, Path(seen.path))
+            self._parts.model_index.note((seen for seen, _ in self._entries), self._left, clock.now())
         self._indexed |= self._new.keys()
-        self._models, self._seen, self._new = [], [], {}
+        self._entries, self._new = [], {}
         self._left = set()
 
     def _add(self, model: ModelVersion, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from unit.store.test_db_samples import Stores, asset, filled, stores
+from unit.store.test_db_samples import model as model_of
 
 from intaglio.core.errors import Damaged, IntaglioError, InvalidRecord, NotFound
 from intaglio.core.plan import Plan
@@ -78,6 +79,24 @@ def read_everything(library: Stores) -> None:
         raise NotFound("reproduction", "warm")
     library.models.list()
     library.counters.next("seed", 1001)
+    read_about_models(library)
+
+
+def read_about_models(library: Stores) -> None:
+    """Read what is known of models and versions beside their own records, by what it is looked up by."""
+    library.model_index.places()
+    for model, path in library.models.list():
+        if not library.model_index.at(str(path)) or not library.model_index.of(model.digest):
+            raise NotFound("place", str(path))
+        if library.model_index.hashes(model.digest) is None or library.kept.get(model.digest) is None:
+            raise NotFound("hashes", model.digest)
+    for column, digits in (("sha256", "ab" * 32), ("autov1", "cd" * 4), ("tensors", "ef" * 32)):
+        if len(library.model_index.find_hash(column, digits)) != 2:
+            raise NotFound("hashes", digits)
+    if not library.remarks.of(library.versions.find(label="warm")[0][0]):
+        raise NotFound("remark", "warm")
+    if not library.envelopes.of(model_of().digest):
+        raise NotFound("envelope", "weights")
 
 
 def read_tasks(library: Stores) -> None:

@@ -10,21 +10,26 @@ from pathlib import Path
 
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import digest_bytes
+from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.fidelity import Fidelity, Reproduction
 from intaglio.core.grade import Grade
-from intaglio.core.model import ModelVersion
+from intaglio.core.model import KeptModel, ModelHashes, ModelVersion
 from intaglio.core.plan import Plan, WorkflowRef
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot
 from intaglio.core.task import NodeRecord, Task
-from intaglio.core.version import Version
+from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import Node, Workflow
 from intaglio.store.assets import Assets
 from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
+from intaglio.store.envelopes import Envelopes
+from intaglio.store.kept import Kept
+from intaglio.store.model_index import ModelIndex, Seen
 from intaglio.store.models import Models
+from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.tasks import Tasks
 from intaglio.store.versions import Versions
@@ -50,6 +55,10 @@ class Stores:
         self.assets = Assets(self.database)
         self.counters = Counters(self.database)
         self.reproductions = Reproductions(self.database)
+        self.model_index = ModelIndex(self.database)
+        self.kept = Kept(self.database)
+        self.remarks = Remarks(self.database)
+        self.envelopes = Envelopes(self.database)
 
 
 def stores(path: Path, *, create: bool = True) -> Stores:
@@ -162,7 +171,35 @@ def filled(path: Path) -> Stores:
     library.models.add(model(label="v2", content="others"), Path("/models/b"))
     library.reproductions.add(reproduction(digest))
     library.counters.next("seed", 1001)
+    _fill_for_models(library, digest)
     return library
+
+
+def _fill_for_models(library: Stores, version: str) -> None:
+    """What is known of models and versions beside their own records."""
+    for content, place in (("weights", "/models/a"), ("others", "/models/b")):
+        found = model(content=content)
+        library.model_index.note([Seen(place, found.digest, found.size, "checkpoint")], (), TIME)
+        library.model_index.add_hashes(
+            [ModelHashes(digest=found.digest, sha256="ab" * 32, autov1="cd" * 4, tensors="ef" * 32, created=TIME)]
+        )
+        library.kept.put(
+            KeptModel(digest=found.digest, size=found.size, files=(), how="copy", created=TIME, author="Ada")
+        )
+    library.remarks.add(Remark(version=version, what="needs-legacy-model", holds=True, created=TIME, author="Ada"))
+    library.envelopes.add(
+        Envelope(
+            model=model().ref,
+            node_type="text-to-image",
+            type_version=1,
+            device="cpu",
+            created=TIME,
+            author="Ada",
+            environment=snapshot("t1").environment,
+            probes=(),
+            conditions=(),
+        )
+    )
 
 
 def in_processes(count: int, work: Callable[[int], None]) -> None:
