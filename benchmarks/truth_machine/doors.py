@@ -85,7 +85,7 @@ class Here:
         try:
             done = self.studio.versions.reproduce(version, models=self.models)
         except CannotReproduce as error:
-            return Back(Said.of(error.grade) if error.grade else None, refused=True)
+            return Back(Said.of(error.grade) if isinstance(error.grade, Grade) else None, refused=True)
         except Exception as error:
             return Back(None, failed=f"{type(error).__name__}: {error}")
         farthest = {output.step: output.max_difference for output in done.fidelity.outputs}

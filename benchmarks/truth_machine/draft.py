@@ -75,15 +75,15 @@ def own_name(seed: int) -> str:
 def draw(source: random.Random, seed: int, wants: AbstractSet[str]) -> Draft:
     """A workflow. `wants` may hold "models", "own" (a copied model), a role, "reference", "tint", "batch", "drawn"
     (a seed left open), "fixed" (all seeds given) and "plain" (no model)."""
-    roles = set(ROLES) & wants
-    painted = "plain" not in wants and (bool(wants & {"models", "own"}) or bool(roles) or source.random() < 0.8)
+    painted = "plain" not in wants and (bool(wants & {"models", "own", *ROLES}) or source.random() < 0.8)
     nodes: dict[str, dict[str, Any]] = {}
     own: Role | Literal[""] = ""
     if painted:
         base = _painting(source, wants)
         if "own" in wants:
-            own = source.choice(sorted(roles or {"model", "loras", "vae"}))  # type: ignore[type-var]
-            _own(base, own, own_name(seed))
+            role = source.choice([role for role in ROLES if role in (wants & {*ROLES} or ("model", "loras", "vae"))])
+            own = role
+            _own(base, role, own_name(seed))
         nodes["base"] = base
     else:
         nodes["base"] = {"type": "film-grain", "params": {"amount": 0.3}, "inputs": {"image": "ref"}}
