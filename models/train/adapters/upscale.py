@@ -30,7 +30,7 @@ from train.unet import LATENT_SIZE, SILENCE, WIDTH
 from train.vae import CHANNELS, to_tensor
 
 PLAN: Final = Plan(
-    steps=200, batch=12, rate=3e-3, seed=26, turns=((9, 1.0), (120, 0.7)), averaging=0.95, save_every=50, log_every=25
+    steps=500, batch=12, rate=3e-3, seed=26, turns=((9, 1.0), (300, 0.7)), averaging=0.95, save_every=50, log_every=25
 )
 FIRST_SCENE: Final = 680_000_000
 SCENES: Final = 800
