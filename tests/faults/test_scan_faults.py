@@ -314,3 +314,11 @@ def test_a_missing_folder_is_refused_before_anything_is_called_gone(studio: Stud
     done = command(studio, "models", "scan", str(folder))
     assert (done.returncode, b"no folder" in done.stderr) == (3, True)
     assert not studio._parts.model_index.at(str(folder / "ink.safetensors"))[0].gone
+
+
+def test_a_library_in_a_scanned_folder_is_left_alone(studio: Studio, tmp_path: Path) -> None:
+    weights(studio.root / "models" / "fetched.safetensors", b"fetched")
+    weights(tmp_path / "studio" / ".cache" / "half.safetensors", b"half")
+    weights(tmp_path / "studio" / "mine.safetensors", b"mine")
+    assert [Path(each.path).name for each in studio.models.scan(tmp_path / "studio").findings] == ["mine.safetensors"]
+    assert studio.models.scan(tmp_path / "studio" / ".cache").counts == {"new": 1}, "unless it is asked for by name"

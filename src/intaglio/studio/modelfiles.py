@@ -66,6 +66,11 @@ def is_model_name(path: str) -> bool:
     return path.lower().endswith(SUFFIXES) or os.path.basename(path) in (PIPELINE, COMPONENT)
 
 
+def is_left_out(path: str) -> bool:
+    """Whether a path leads into what holds no models of the user's: a library, or what tools leave beside models."""
+    return not {FOLDER, *LEFT_OUT}.isdisjoint(path.split("/"))
+
+
 class _Walk:
     def __init__(self) -> None:
         self._entered: set[tuple[int, int]] = set()
@@ -99,7 +104,7 @@ class _Walk:
 
     def _inside(self, entries: list[os.DirEntry[str]], waiting: deque[str]) -> Iterator[Candidate]:
         for entry in entries:
-            if entry.name in LEFT_OUT or entry.name == FOLDER:
+            if is_left_out(entry.name):
                 continue
             if _is_folder(entry):
                 (self._links if entry.is_symlink() else waiting).append(entry.path)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from threading import Event
 
 from intaglio.core.errors import StorageFailed
-from intaglio.studio.modelfiles import COMPONENT, PIPELINE, is_model_name, model_folder_of
+from intaglio.studio.modelfiles import COMPONENT, PIPELINE, is_left_out, is_model_name, model_folder_of
 from intaglio.studio.parts import Parts
 from intaglio.studio.scan import Finding, look
 
@@ -53,6 +53,8 @@ def _units(changes: Iterable[tuple[object, str]], roots: list[str]) -> set[str]:
     """What to look at for these changes: a file, a folder, or the model folder that a file is a part of."""
     units = set()
     for _, path in changes:
+        if is_left_out(next((path[len(root) :] for root in roots if path.startswith(root)), path)):
+            continue
         unit = model_folder_of(path, roots)
         if unit == path and os.path.basename(path) in (PIPELINE, COMPONENT):
             units.add(os.path.dirname(path))
