@@ -42,14 +42,10 @@ class Draft:
         value = self.nodes["base"]["params"][role]
         return str(value[0]["model"]) if role == "loras" else str(value)
 
-    def slot(self) -> str:
-        """Where a step holds the trial's own model."""
-        return "loras[0]" if self.own == "loras" else self.own
-
     def steps(self, node: str) -> list[str]:
         """The steps that a node becomes: itself, or each picture of the batch that it makes or is handed."""
         count = int(self.nodes["base"].get("count", 1))
-        return [node] if count == 1 or node == "ref" else [f"{node}[{index}]" for index in range(1, count + 1)]
+        return [node] if count == 1 or node == "ref" else [f"{node}[{index}]" for index in range(count)]
 
     def words(self) -> str:
         """The workflow in a line."""

@@ -61,16 +61,18 @@ class OwnModel:
 
 
 def copy_model(role: Role, name: str, folder: Path, source: random.Random) -> OwnModel:
-    """A copy with a mark in it: content of its own, so that no other copy on this machine can stand for it."""
+    """A copy with a mark in the file of weights that may be spoilt: content of its own, down to that file, so that
+    nothing of another trial's, in the store or elsewhere, can stand for it.
+    """
     original = PLACES[_COPIED[role]]
-    path = folder / f"{name}{original.suffix}"
     folder.mkdir(parents=True, exist_ok=True)
+    model = OwnModel(role, name, folder / f"{name}{original.suffix}", source.choice(_WEIGHTS[role]))
     if original.is_dir():
-        shutil.copytree(original, path)
-        (path / "note.txt").write_text(name)
+        shutil.copytree(original, model.path)
     else:
-        path.write_bytes(with_metadata(original.read_bytes(), trial=name))
-    return OwnModel(role, name, path, source.choice(_WEIGHTS[role]))
+        shutil.copyfile(original, model.path)
+    model.weights.write_bytes(with_metadata(model.weights.read_bytes(), trial=name))
+    return model
 
 
 def with_metadata(data: bytes, **more: str) -> bytes:

@@ -153,3 +153,15 @@ def _folder(trial: Trial) -> Expected:
 def _colleague(trial: Trial) -> Expected:
     trial.run()
     return Expected(door=Here(trial.open(trial.bench.reopened(trial.studio.root, author="Grace"))))
+
+
+@perturbation("scheduler not known any more", "models")
+def _scheduler_gone(trial: Trial) -> Expected:
+    """A later version of Intaglio, or of what it stands on, calls the recorded sampler by another name."""
+    from intaglio.backends import schedulers
+
+    trial.run()
+    recorded = trial.draft.nodes["base"]["params"]["scheduler"]
+    without = {name: found for name, found in schedulers._TABLE.items() if name != recorded}
+    trial.during(mock.patch.object(schedulers, "_TABLE", without))
+    return partial(*(("parameter.unknown", f"{step}.scheduler") for step in trial.draft.steps("base")))
