@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from intaglio.core.codec import digest as digest_of
 from intaglio.core.environment import Environment
-from intaglio.core.errors import NotFound
+from intaglio.core.errors import BackendMissing, Invalid, NotFound
 from intaglio.core.evidence import weighed
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.gaps import (
@@ -67,6 +67,7 @@ def grade(
         *record_gaps(snapshot),
         *node_gaps(plan, parts.types, snapshot.workflow),
         *_model_gaps(parts, snapshot, plan, instead, states, full),
+        *_setting_gaps(parts, plan),
         *_reference_gaps(parts, plan),
         *_alarm_gaps(parts, snapshot, plan),
     ]
@@ -108,6 +109,26 @@ def by_name(parts: Parts, plan: Plan) -> dict[str, ModelRef]:
         if models.check(candidate.digest).state == "ok":
             found[model.name] = candidate.ref
     return found
+
+
+def _setting_gaps(parts: Parts, plan: Plan) -> Iterator[Gap]:
+    """Values that were settled by a table when it was planned, and that the table here does not know any more."""
+    rules = {name: rule for name, rule in parts.settle_rules().items() if name != "device"}
+    for step in plan.steps:
+        node_type = parts.types.meaning(step.type, step.type_version)
+        for param in node_type.params if node_type else ():
+            value = step.params.get(param.name)
+            if param.settled_by not in rules or not isinstance(value, str):
+                continue
+            try:
+                rules[param.settled_by](value)
+            except (Invalid, BackendMissing) as error:
+                yield Gap(
+                    code="library.missing" if isinstance(error, BackendMissing) else "parameter.unknown",
+                    subject=f"{step.id}.{param.name}",
+                    message=f"node {step.id!r} ran with {param.name} {value!r}, and here there is none: {error}",
+                    remedy=error.hint or "Install the Intaglio and the libraries that made it.",
+                )
 
 
 def _reference_gaps(parts: Parts, plan: Plan) -> list[Gap]:
