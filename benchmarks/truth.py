@@ -16,6 +16,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count, islice
 from pathlib import Path
 
@@ -52,22 +53,26 @@ def seeds_of(first: int, only: str = "") -> Iterator[int]:
 
 
 def run(seeds: Sequence[int], *, verbose: bool = False) -> list[Result]:
-    """These trials one after the other, in libraries that are thrown away."""
+    """These trials one after the other, in libraries that are thrown away. Ctrl-C ends them early."""
     results: list[Result] = []
-    with tempfile.TemporaryDirectory(prefix="intaglio-truth-") as folder, Bench(Path(folder)) as bench:
+    with (
+        tempfile.TemporaryDirectory(prefix="intaglio-truth-") as folder,
+        Bench(Path(folder)) as bench,
+        suppress(KeyboardInterrupt),
+    ):
         for number, seed in enumerate(seeds, 1):
             result = run_trial(bench, seed)
             results.append(result)
-            mark = "OFFENCE" if result.offences else "pessimistic" if result.pessimistic else ""
-            print(
-                f"{number}/{len(seeds)}  {seed}  {result.perturbation}: {result.predicted or '-'} -> "
-                f"{result.measured}  {result.seconds:.1f} s  {mark}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"{number}/{len(seeds)}  {_line(result)}", file=sys.stderr, flush=True)
             if verbose:
                 print(json.dumps(result.plain(), indent=2), file=sys.stderr)
     return results
+
+
+def _line(result: Result) -> str:
+    mark = "  OFFENCE" if result.offences else "  pessimistic" if result.pessimistic else ""
+    outcome = f"{result.predicted or '-'} -> {result.measured}"
+    return f"{result.seed}  {result.perturbation}: {outcome}  {result.seconds:.1f} s{mark}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from intaglio.core.errors import CannotReproduce
+from intaglio.core.errors import Cancelled, CannotReproduce
 from intaglio.core.grade import Gap, Grade
 from intaglio.studio.open import Studio
 from intaglio.studio.reproduce import ModelChoice
@@ -86,6 +86,8 @@ class Here:
             done = self.studio.versions.reproduce(version, models=self.models)
         except CannotReproduce as error:
             return Back(Said.of(error.grade) if isinstance(error.grade, Grade) else None, refused=True)
+        except Cancelled:
+            raise
         except Exception as error:
             return Back(None, failed=f"{type(error).__name__}: {error}")
         farthest = {output.step: output.max_difference for output in done.fidelity.outputs}

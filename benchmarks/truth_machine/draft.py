@@ -69,9 +69,9 @@ def own_name(seed: int) -> str:
 
 
 def draw(source: random.Random, seed: int, wants: AbstractSet[str]) -> Draft:
-    """A workflow. `wants` may hold "models", "own" (a copied model), a role, "reference", "tint", "batch", "drawn"
-    (a seed left open), "fixed" (all seeds given) and "plain" (no model)."""
-    painted = "plain" not in wants and (bool(wants & {"models", "own", *ROLES}) or source.random() < 0.8)
+    """A workflow. `wants` may hold "models", "own" (a copied model), a role, "reference", "tint" (the node type that
+    others change) and "fixed" (all seeds given)."""
+    painted = bool(wants & {"models", "own", *ROLES}) or source.random() < 0.8
     nodes: dict[str, dict[str, Any]] = {}
     own: Role | Literal[""] = ""
     if painted:
@@ -116,7 +116,7 @@ def _painting(source: random.Random, wants: AbstractSet[str]) -> dict[str, Any]:
         node.setdefault("inputs", {})["control_image"] = "ref"
     if source.random() < 0.15:
         params["dtype"] = "bfloat16"
-    if "batch" in wants or source.random() < 0.25:
+    if source.random() < 0.25:
         node["count"] = 2
     return node
 
@@ -151,6 +151,5 @@ def _seeds(source: random.Random, nodes: dict[str, dict[str, Any]], wants: Abstr
     for node in nodes.values():
         if node["type"] in ("text-to-image", "image-to-image", "film-grain"):
             asked = source.randrange(1, 2**32)
-            drawn = "drawn" in wants or ("fixed" not in wants and source.random() < 0.5)
-            if not drawn:
+            if "fixed" in wants or source.random() >= 0.5:
                 node["seed"] = asked

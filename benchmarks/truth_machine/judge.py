@@ -29,6 +29,7 @@ from benchmarks.truth_machine.bench import Bench
 from benchmarks.truth_machine.catalogue import perturbation_of
 from benchmarks.truth_machine.doors import Back, Door, Here, Said
 from benchmarks.truth_machine.trial import Expected, Trial
+from intaglio.core.errors import Cancelled
 
 # Changes of surroundings: those that an earlier reproduction in the same surroundings speaks of.
 SURROUNDINGS = ("library.changed", "python.changed", "device.changed", "threads.changed", "precision.changed")
@@ -87,6 +88,8 @@ def run_trial(bench: Bench, seed: int) -> Result:
     try:
         expected = perturbation.work(trial)
         _judge(trial, expected, result)
+    except Cancelled as error:  # nobody but Ctrl-C cancels here
+        raise KeyboardInterrupt from error
     except Exception:
         result.measured = result.measured or "failed"
         result.offend("error", "no exception", traceback.format_exc())

@@ -24,7 +24,12 @@ from benchmarks.truth_machine.draft import draw  # noqa: E402
 from benchmarks.truth_machine.judge import run_trial  # noqa: E402
 from benchmarks.truth_machine.report import summary  # noqa: E402
 from benchmarks.truth_machine.trial import Trial  # noqa: E402
-from intaglio.core.grade import Gap  # noqa: E402
+from intaglio.core.fidelity import Fidelity  # noqa: E402
+from intaglio.core.gaps import input_gaps  # noqa: E402
+from intaglio.core.grade import Gap, Grade  # noqa: E402
+from intaglio.core.task import Task  # noqa: E402
+from intaglio.studio.carry_out import carry_out  # noqa: E402
+from intaglio.studio.measure import measure  # noqa: E402
 
 SLICE = (
     "nothing",
@@ -84,36 +89,30 @@ def test_a_grade_that_does_not_look_at_models_is_found_out(bench: Bench, monkeyp
 
 
 def test_a_gap_about_something_else_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intaglio.studio import grading
-
-    right = grading.input_gaps
-    monkeypatch.setattr(grading, "input_gaps", lambda *facts: [replace(gap, subject="x") for gap in right(*facts)])
+    monkeypatch.setattr(
+        "intaglio.studio.grading.input_gaps", lambda *facts: [replace(gap, subject="x") for gap in input_gaps(*facts)]
+    )
     assert kinds(bench, "reference lost from the store") == {"gaps"}
 
 
 def test_running_although_something_is_missing_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intaglio.core.grade import Grade
-    from intaglio.studio import reproduce
-
-    monkeypatch.setattr(reproduce, "grade", lambda *facts, **more: Grade(grade="full"))
+    monkeypatch.setattr("intaglio.studio.reproduce.grade", lambda *facts, **more: Grade(grade="full"))
     assert "ran_although_partial" in kinds(bench, "library not installed any more")
 
 
 def test_a_measurement_that_flatters_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intaglio.studio import reproduce
+    def flattering(*facts: Any, **more: Any) -> Fidelity:
+        return replace(measure(*facts, **more), verdict="identical bytes")
 
-    right = reproduce.measure
-    monkeypatch.setattr(
-        reproduce, "measure", lambda *facts, **more: replace(right(*facts, **more), verdict="identical bytes")
-    )
+    monkeypatch.setattr("intaglio.studio.reproduce.measure", flattering)
     assert "verdict" in kinds(bench, "seed changed in an imported record")
 
 
 def test_reuse_of_what_was_there_already_is_found_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intaglio.studio import reproduce
+    def reusing(*facts: Any, **more: Any) -> Task:
+        return carry_out(*facts, **{**more, "reuse": "any"})
 
-    right = reproduce.carry_out
-    monkeypatch.setattr(reproduce, "carry_out", lambda *facts, **more: right(*facts, **{**more, "reuse": "any"}))
+    monkeypatch.setattr("intaglio.studio.reproduce.carry_out", reusing)
     assert "verdict" in kinds(bench, "cache on")
 
 
