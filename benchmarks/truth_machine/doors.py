@@ -145,8 +145,8 @@ def _said(report: Mapping[str, Any]) -> Said:
             subject=gap["subject"],
             message=gap["message"],
             remedy=gap["remedy"],
-            measured=gap["measured"],
-            evidence=gap["evidence"],
+            measured=gap.get("measured", ""),
+            evidence=gap.get("evidence", ""),
         )
         for gap in report["gaps"]
     )

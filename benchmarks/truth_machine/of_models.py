@@ -22,6 +22,12 @@ def _tell(trial: Trial, model: OwnModel) -> None:
         trial.studio.models.add(model.path, name=name)
 
 
+def _maybe_scan(trial: Trial) -> None:
+    """Now and then the index is brought up to date with what was done; that must not change what is said."""
+    if trial.source.random() < 0.5:
+        trial.studio.models.scan(trial.folder / "models")
+
+
 @perturbation("model renamed", "own", weight=3)
 def _renamed(trial: Trial) -> Expected:
     trial.run()
@@ -55,6 +61,7 @@ def _header_edited(trial: Trial) -> Expected:
     model = trial.own
     data = model.weights.read_bytes()
     model.weights.write_bytes(with_metadata(data, author="somebody else"))
+    _maybe_scan(trial)
     return partial(("model.changed", model.name), words=SAME_WEIGHTS, repair=lambda: model.weights.write_bytes(data))
 
 
@@ -65,6 +72,7 @@ def _byte_changed(trial: Trial) -> Expected:
         trial.studio.models.hash_pending()
     model, at = trial.own, trial.source.randrange(2, 2000)
     with_flipped_byte(model.weights, at)
+    _maybe_scan(trial)
     return partial(
         ("model.changed", model.name),
         other_words=SAME_WEIGHTS,
@@ -78,6 +86,7 @@ def _replaced(trial: Trial) -> Expected:
     model = trial.own
     data = model.weights.read_bytes()
     _swap(model, with_other_weights(data))
+    _maybe_scan(trial)
     return partial(
         ("model.changed", model.name), other_words=SAME_WEIGHTS, repair=lambda: model.weights.write_bytes(data)
     )
@@ -88,6 +97,7 @@ def _replaced_and_used(trial: Trial) -> Expected:
     trial.run()
     model = trial.own
     _swap(model, with_other_weights(model.weights.read_bytes()))
+    _maybe_scan(trial)
     return approximate(("model.substituted", model.name), door=Here(trial.studio, models="current"))
 
 
@@ -104,6 +114,7 @@ def _deleted(trial: Trial) -> Expected:
     model, aside = trial.own, trial.folder / "aside"
     place = model.path
     model.move(aside)
+    _maybe_scan(trial)
     return partial(("model.missing", model.name), repair=lambda: model.move(place))
 
 
@@ -112,6 +123,7 @@ def _archived(trial: Trial) -> Expected:
     trial.run()
     trial.studio.models.keep(trial.own.name, copy=trial.source.random() < 0.3)
     trial.own.delete()
+    _maybe_scan(trial)
     return restorable(trial.own.name)
 
 
