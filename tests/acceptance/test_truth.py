@@ -47,6 +47,7 @@ SLICE = (
     "library not installed any more",
     "processor changed",
     "dtype changed in the file",
+    "scheduler not known any more",
     "cache on",
     "reference lost from the store",
     "node version raised without a migration",
