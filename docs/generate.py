@@ -17,21 +17,22 @@ import click
 from intaglio.cli.main import cli
 from intaglio.core.asset import Asset
 from intaglio.core.codec import json_schema
+from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Environment
 from intaglio.core.fidelity import Reproduction
-from intaglio.core.model import ModelVersion
+from intaglio.core.model import KeptModel, ModelHashes, ModelPlace, ModelVersion
 from intaglio.core.plan import Plan
 from intaglio.core.seeds import LARGEST
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Event, NodeRecord, Task
-from intaglio.core.version import Version
+from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import MAX_NODES, NAME, NODE_ID, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
 
 DOCS = Path(__file__).resolve().parent
 RECORDS: tuple[Any, ...] = (
-    Asset, Counter, Environment, Event, ModelVersion, NodeRecord, Plan, Reproduction, Snapshot, Task, Version, Workflow,
-    WorkflowEntry,
+    Asset, Counter, Envelope, Environment, Event, KeptModel, ModelHashes, ModelPlace, ModelVersion, NodeRecord, Plan,
+    Remark, Reproduction, Snapshot, Task, Version, Workflow, WorkflowEntry,
 )  # fmt: skip
 WIDTH = 100
 

@@ -110,6 +110,41 @@ def test_REP_2_a_record_without_its_surroundings_or_steps_says_so(exported: Path
     assert grade.grade == "partial"
 
 
+VALUES = {
+    "steps in words": ("params.steps", "abc", "parameter.unknown", "base.steps"),
+    "no number": ("params.guidance", None, "parameter.unknown", "base.guidance"),
+    "another number format": ("params.dtype", "float64", "parameter.unknown", "base.dtype"),
+    "seed out of range": ("seed.value", str(2**80), "parameter.unknown", "base.seed"),
+    "scheduler of another day": ("params.scheduler", "NoSuchScheduler", "parameter.unknown", "base.scheduler"),
+    "field name of another day": ("params.scheduler", "nosuch", "parameter.unknown", "base.scheduler"),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_REP_2_a_value_that_no_node_takes_is_a_gap_and_nothing_runs(
+    what: str, exported: Path, elsewhere: Studio
+) -> None:
+    path, value, code, subject = VALUES[what]
+    elsewhere.versions.import_(edited(exported, named(f"snapshot.plan.steps.0.{path}", value)))
+    grade = elsewhere.versions.grade("v1")
+    assert (grade.grade, [gap.subject for gap in grade.gaps if gap.code == code]) == ("partial", [subject])
+    with pytest.raises(CannotReproduce):
+        elsewhere.versions.reproduce("v1")
+
+
+def test_REP_2_gaps_of_a_record_from_elsewhere_are_believed_only_in_what_they_lack(
+    exported: Path, elsewhere: Studio
+) -> None:
+    gap = {"code": "seed.unknown", "subject": "x", "message": "m", "remedy": "r", "measured": "identical"}
+    later = {**gap, "code": "weather.changed"}
+    elsewhere.versions.import_(edited(exported, named("snapshot.gaps", [gap, later])))
+    grade = elsewhere.versions.grade("v1")
+    assert grade.grade == "partial"
+    assert {found.code: found.measured for found in grade.gaps} == dict.fromkeys(
+        ("seed.unknown", "weather.changed", "record.altered"), ""
+    )
+
+
 def out_of_order(record: dict[str, Any]) -> None:
     """A step before the one it waits for."""
     record["snapshot"]["plan"]["steps"].reverse()
@@ -139,6 +174,12 @@ HOSTILE = {
     "model not described": named("snapshot.models", {}),
     "newer format": named("snapshot.format", 2),
     "no snapshot": lambda record: record.pop("snapshot"),
+    "path as task": named("snapshot.task", "../../etc"),
+    "seed in other digits": named("snapshot.plan.steps.0.seed.value", "\u0663"),
+    "more threads than there are": named("snapshot.plan.threads", 4096),
+    "no results": named("snapshot.results", []),
+    "results without outputs": named("snapshot.results.0.outputs", {}),
+    "no outputs": named("snapshot.outputs", []),
     "unknown field": named("snapshot.colour", "red"),
     "workflow with a bad name": named("snapshot.workflow.name", "../up"),
 }

@@ -8,6 +8,7 @@ Run once for a format, never again: what is there is what people have.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -97,6 +98,27 @@ def records(studio: Studio, place: Path) -> Iterator[Any]:
     reference = task.workflow
     yield WorkflowEntry(name=reference.name, version=1, digest=reference.digest, created=task.created)
     yield Counter(name="seed", value=1002)
+    yield from _about_models(studio, place, task.version)
+
+
+def _about_models(studio: Studio, place: Path, version: str) -> Iterator[Any]:
+    """What came with models by content: a remark, an envelope, a place, hashes, a kept model."""
+    yield studio.versions.legacy(version, note="the vendor withdrew it")
+    yield studio.models.envelope("scenes", repeats=1, kinds=("process",))[0]
+    (place / "models").mkdir()
+    shutil.copy(SCENES / "vae" / "diffusion_pytorch_model.safetensors", place / "models" / "vae.safetensors")
+    studio.models.scan(place / "models")
+    studio.models.hash_pending()
+    found = studio.models.find("vae")
+    index = studio._parts.model_index
+    yield index.of(found.digest)[0]
+    hashes = index.hashes(found.digest)
+    assert hashes is not None
+    yield hashes
+    studio.models.keep("vae", copy=True)
+    kept = studio._parts.kept.get(found.digest)
+    assert kept is not None
+    yield kept
 
 
 if __name__ == "__main__":

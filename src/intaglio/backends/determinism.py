@@ -10,6 +10,15 @@ from typing import Any
 
 from intaglio.backends.quiet import library
 
+# Raised whenever the same request to this backend comes to mean other pixels.
+METHOD = 1
+# Environment variables that torch's libraries read, and that change which arithmetic they do.
+SWITCHES = (
+    "ATEN_CPU_CAPABILITY", "DIFFUSERS_ATTN_BACKEND", "DNNL_CPU_ISA_HINTS", "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA", "KMP_DETERMINISTIC_REDUCTION", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_CPU_ISA_HINTS", "ONEDNN_DEFAULT_FPMATH_MODE", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_BLAS_PREFER_CUBLASLT", "TORCH_MKLDNN_MATMUL_MIN_DIM",
+)  # fmt: skip
 CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 PRECISION = "ieee"
 
@@ -134,9 +143,12 @@ def environment(*, threads: int, deterministic: bool) -> dict[str, object]:
         "mkldnn": backends.mkldnn.is_available() and bool(torch._C._get_mkldnn_enabled()),
         "openmp": backends.openmp.is_available(),
         "noise": "torch CPU generator",
+        "method": METHOD,
         "deterministic": deterministic,
     }
-    return settings | dict(_flags(torch, deterministic)) | _gpu(torch)
+    # Only where one is set: what is said of ordinary surroundings stays as it always was.
+    switches = {name: os.environ[name] for name in SWITCHES if os.environ.get(name)}
+    return settings | dict(_flags(torch, deterministic)) | _gpu(torch) | ({"switches": switches} if switches else {})
 
 
 def _flags(torch: Any, deterministic: bool) -> Mapping[str, object]:

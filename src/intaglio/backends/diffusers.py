@@ -20,6 +20,7 @@ from intaglio.backends import calling, determinism, embeddings, loras
 from intaglio.backends.loading import load
 from intaglio.backends.parts import load_controlnet, load_vae
 from intaglio.backends.quiet import library, quiet
+from intaglio.backends.schedulers import known_schedulers, scheduler_class, unknown_scheduler
 from intaglio.backends.tasks import MASK, any_latents, make_scheduler, task_of, task_pipeline
 from intaglio.backends.warm import Key, WarmModels
 from intaglio.core.context import Generation, Hooks, ModelFile
@@ -126,6 +127,12 @@ class DiffusersBackend:
         """`name`, when there is such a device here. Raises Invalid, Unavailable, BackendMissing."""
         _check_device(library("torch"), name)
         return name
+
+    def check_scheduler(self, name: str) -> None:
+        """Whether the diffusers that is here has this scheduler. Raises Invalid, BackendMissing."""
+        class_name, _ = scheduler_class(name)
+        if not hasattr(library("diffusers"), class_name):
+            raise unknown_scheduler(name, known_schedulers())
 
     def close(self) -> None:
         """Let go of all models. The backend can still be used; it loads them again."""

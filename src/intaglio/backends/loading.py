@@ -142,6 +142,9 @@ def variant_of(folder: Path, files: str = "*/*") -> str | None:
     """The variant ("fp16") to load when some component of `folder` has its weights in no other form."""
     found: set[str] = set()
     for place in {file.parent for file in folder.glob(f"{files}.safetensors")}:
+        # What tools leave beside a model is no part of it, nor of its digest, and decides nothing.
+        if place.name.startswith((".", "__")):
+            continue
         names = (_WEIGHTS.fullmatch(file.name) for file in place.glob("*.safetensors"))
         variants = {match.group(1) or "" for match in names if match}
         if "" not in variants:

@@ -13,20 +13,25 @@ from dataclasses import replace
 from intaglio.core.envelope import Condition, Envelope
 from intaglio.core.environment import Environment
 from intaglio.core.fidelity import Reproduction, is_identical
-from intaglio.core.gaps import pixel_libraries
-from intaglio.core.grade import Gap, Measured
+from intaglio.core.gaps import pixel_facts
+from intaglio.core.grade import SURROUNDINGS, Gap, Measured
 from intaglio.core.plan import Step
 
 # So many pictures at least have to come back identical before a change is taken to make no difference.
 ENOUGH = 12
 # Up to this many 8-bit steps two pictures are called close.
 CLOSE = 2
-SURROUNDINGS = ("library.changed", "python.changed", "device.changed", "threads.changed", "precision.changed")
 # Which change of an envelope speaks of which gap, by code and subject.
 _CONDITIONS = {
     ("threads.changed", "threads"): "threads",
     ("device.changed", "cpu_capability"): "cpu_capability",
     ("precision.changed", "deterministic_algorithms"): "deterministic",
+}
+# What a change of an envelope changes of the surroundings. Instructions are held back by such switches.
+_CHANGED = {
+    "threads": ("threads",),
+    "cpu_capability": ("cpu_capability", "switches"),
+    "deterministic": ("deterministic", "deterministic_algorithms", "float32_precision"),
 }
 
 
@@ -41,17 +46,13 @@ def weighed(
 ) -> Iterator[Gap]:
     """The gaps, with what is known about them. `steps` are those that run models; `earlier` are reproductions of all
     of what is graded, in the very surroundings of `now`, the newest last."""
-    gaps = list(gaps)
-    # An envelope changes one thing at a time, and two changes at once can do what neither does alone.
-    alone = sum(gap.code in SURROUNDINGS for gap in gaps) == 1
     for gap in gaps:
         if gap.code not in SURROUNDINGS:
             yield gap
         elif earlier:
             yield _seen_before(gap, earlier)
         else:
-            known = _by_envelope(gap, then, now, steps, envelopes)
-            yield known if alone or known.measured != "identical" else replace(known, measured="close")
+            yield _by_envelope(gap, then, now, steps, envelopes)
 
 
 def _seen_before(gap: Gap, earlier: Sequence[Reproduction]) -> Gap:
@@ -96,7 +97,7 @@ def _condition(
 ) -> Condition | None:
     """The newest measurement of this change for the model, type and settings of a step."""
     for envelope in envelopes:
-        if not _is_of(envelope, step) or not _same_elsewhere(envelope.environment, then, now):
+        if not _is_of(envelope, step) or not _same_elsewhere(envelope.environment, then, now, kind):
             continue
         for condition in envelope.conditions:
             if condition.kind == kind and {condition.before, condition.after} == values and condition.runs:
@@ -115,13 +116,16 @@ def _is_of(envelope: Envelope, step: Step) -> bool:
     )
 
 
-def _same_elsewhere(measured: Environment, then: Environment, now: Environment) -> bool:
-    """Whether an envelope was measured with these libraries, on this processor."""
-    return all(
-        measured.cpu == side.cpu
-        and all(measured.libraries.get(name, "") == side.libraries.get(name, "") for name in pixel_libraries(side))
-        for side in (then, now)
-    )
+def _same_elsewhere(measured: Environment, then: Environment, now: Environment, kind: str) -> bool:
+    """Whether an envelope was measured in these surroundings, but for what it changed.
+
+    It changes one thing at a time, so nothing else may differ: two changes at once can do what neither does alone.
+    """
+    sides = [pixel_facts(environment) for environment in (measured, then, now)]
+    for facts in sides:
+        for changed in _CHANGED[kind]:
+            facts.pop(changed)
+    return sides[0] == sides[1] == sides[2]
 
 
 def _value(kind: str, environment: Environment) -> str:

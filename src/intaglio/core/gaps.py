@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from intaglio.core.environment import Environment
@@ -11,6 +12,7 @@ from intaglio.core.model import ModelRef, ModelVersion
 from intaglio.core.nodegaps import step_gaps
 from intaglio.core.nodetype import NodeTypes
 from intaglio.core.plan import Plan
+from intaglio.core.record import Json, plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.workflow import Workflow
 
@@ -20,9 +22,11 @@ AssetState = Literal["ok", "missing", "damaged"]
 
 # Libraries whose version can change pixels: those every node uses, and those that run models.
 _EVERY_NODE = ("numpy", "pillow")
-_MODELS = ("accelerate", "diffusers", "peft", "safetensors", "tokenizers", "torch", "transformers")
+_MODELS = (
+    "accelerate", "diffusers", "peft", "safetensors", "scipy", "tokenizers", "torch", "torchsde", "transformers",
+)  # fmt: skip
 # What the backend says of itself that can change pixels: everywhere, on a GPU, and in the number formats.
-_BACKEND_CPU = ("cpu_capability", "mkl", "mkldnn", "openmp")
+_BACKEND_CPU = ("cpu_capability", "mkl", "mkldnn", "openmp", "switches", "method")
 _BACKEND_GPU = ("gpus", "cuda", "cudnn", "driver")
 UNMEASURED = "what that changes is not measured"
 _BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
@@ -109,7 +113,8 @@ def substitution_gaps(plan: Plan, instead: Mapping[str, ModelRef]) -> Iterator[G
 
 def record_gaps(snapshot: Snapshot) -> Iterator[Gap]:
     """What the record itself lacks, whatever is here now: what its import named, and its surroundings."""
-    yield from snapshot.gaps
+    # What somebody measured elsewhere is no measurement here.
+    yield from (replace(gap, measured="", evidence="") for gap in snapshot.gaps)
     named = {gap.code for gap in snapshot.gaps}
     if not snapshot.plan.steps and "workflow.unreadable" not in named:
         yield Gap(
@@ -159,6 +164,19 @@ def pixel_libraries(environment: Environment) -> tuple[str, ...]:
     return (*_EVERY_NODE, *_MODELS, *_plugins(environment))
 
 
+def pixel_facts(environment: Environment) -> dict[str, Json]:
+    """All that an environment says and that can change what a model makes, by the subject of the gap it would make."""
+    facts: dict[str, Json] = {
+        "python": environment.python.split(".")[:2],
+        "cpu": (environment.cpu.model, environment.cpu.instruction_set),
+        "threads": environment.threads,
+        "deterministic": environment.deterministic,
+    }
+    facts |= {name: environment.libraries.get(name, "") for name in pixel_libraries(environment)}
+    backend = (*_BACKEND_CPU, *_BACKEND_GPU, *_BACKEND_PRECISION)
+    return facts | {name: plain(_said(environment, name)) for name in backend}
+
+
 def _plugins(environment: Environment) -> list[str]:
     return [name for name in environment.libraries if name.startswith("plugin:")]
 
@@ -176,8 +194,8 @@ def _device_gaps(then: Environment, now: Environment, devices: set[str]) -> Iter
         before, after = (f"{e.cpu.model} ({e.cpu.instruction_set})" for e in (then, now))
         yield _changed("device.changed", "cpu", before, after, "Run it on the same kind of processor.")
     for name in (*_BACKEND_CPU, *(_BACKEND_GPU if devices != {"cpu"} else ())):
-        if then.backend.get(name) != now.backend.get(name):
-            before, after = str(then.backend.get(name)), str(now.backend.get(name))
+        if _said(then, name) != _said(now, name):
+            before, after = _word(_said(then, name)), _word(_said(now, name))
             yield _changed("device.changed", name, before, after, "Run it on the same kind of device.")
 
 
@@ -223,6 +241,17 @@ def _library_gaps(then: Environment, now: Environment, names: Iterable[str]) -> 
                 after,
                 f"Install it with: pip install {name.removeprefix('plugin:')}=={before}",
             )
+
+
+def _said(environment: Environment, name: str) -> Json:
+    """What a backend said of itself. Records from before it named its method were made with the first."""
+    return environment.backend.get(name, 1 if name == "method" and environment.backend else None)
+
+
+def _word(value: Json) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={value[name]}" for name in sorted(value))
+    return "" if value is None else str(value)
 
 
 def _changed(code: str, subject: str, before: str, after: str, remedy: str) -> Gap:

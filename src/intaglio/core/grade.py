@@ -51,6 +51,9 @@ CODES: dict[str, Code] = {
     "nondeterministic": Code("approximate", "it can come out differently from one run to the next"),
 }
 
+# Differences around a run. Only these can be measured to make none.
+SURROUNDINGS = ("library.changed", "python.changed", "device.changed", "threads.changed", "precision.changed")
+
 
 @record
 class Gap:
@@ -70,8 +73,13 @@ class Gap:
 
     @property
     def best(self) -> GradeWord:
-        """The best grade this gap leaves: its code's, or full for a difference that was measured to make none."""
-        return "full" if self.measured == "identical" else CODES[self.code].best
+        """The best grade this gap leaves: its code's, or full for surroundings that were measured to change nothing.
+
+        A code that only a later Intaglio knows leaves partial: nobody here can say what it lacks.
+        """
+        if self.code not in CODES:
+            return "partial"
+        return "full" if self.measured == "identical" and self.code in SURROUNDINGS else CODES[self.code].best
 
 
 @record

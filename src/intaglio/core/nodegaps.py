@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from intaglio.core.entries import WORDS, owner, slot
+from intaglio.core.errors import InvalidSeed
 from intaglio.core.grade import Gap
 from intaglio.core.nodetype import NodeType, NodeTypes
 from intaglio.core.plan import Step
 from intaglio.core.record import Json, plain
+from intaglio.core.seeds import exact_seed
 from intaglio.core.workflow import Node
 
 
@@ -111,8 +113,15 @@ def _disagreements(step: Step, found: NodeType, params: Mapping[str, Json]) -> I
     for name in sorted((handed - declared) | (required - handed)):
         yield _disagreement(step, "parameter", name)
     for param in found.params:
-        if param.several and param.name in params and not _fits(step, param.name, param.type, params[param.name]):
+        if param.name not in params or param.type in ("model", "image"):
+            continue
+        if param.several and not _fits(step, param.name, param.type, params[param.name]):
             yield _disagreement(step, "parameter", param.name)
+            continue
+        try:
+            param.check_recorded(params[param.name])
+        except ValueError as error:
+            yield _disagreement(step, "parameter", param.name, f": {error}")
     ports = {port.name for port in found.inputs}
     needed = {port.name for port in found.inputs if not port.optional}
     for name in sorted((step.inputs.keys() - ports) | (needed - step.inputs.keys())):
@@ -130,12 +139,12 @@ def _fits(step: Step, name: str, kind: str, words: Json) -> bool:
     )
 
 
-def _disagreement(step: Step, what: str, name: str) -> Gap:
+def _disagreement(step: Step, what: str, name: str, why: str = "") -> Gap:
     kind = f"{step.type}@{step.type_version}"
     return Gap(
         code="parameter.unknown",
         subject=f"{step.id}.{name}",
-        message=f"{kind} and the record of node {step.id!r} do not agree on {what} {name!r}",
+        message=f"{kind} and the record of node {step.id!r} do not agree on {what} {name!r}{why}",
         remedy=f"Install the version that has {kind} as it was recorded.",
     )
 
@@ -150,6 +159,11 @@ def _seed(step: Step, found: NodeType) -> Iterator[Gap]:
         )
     if step.seed is not None and not found.draws:
         yield _disagreement(step, "the", "seed")
+    elif step.seed is not None:
+        try:
+            exact_seed(step.seed.value)
+        except InvalidSeed as error:
+            yield _disagreement(step, "the", "seed", f": {error}")
 
 
 def _nature(step: Step, found: NodeType) -> Iterator[Gap]:

@@ -50,7 +50,9 @@ class Reason:
 
 @record
 class Task:
-    """One request to carry out a plan; or, with purpose "import", a run that was carried out elsewhere. `plan` and `snapshot` are digests; times are UTC, RFC 3339.
+    """One request to carry out a plan; or, with purpose "import", a run that was carried out elsewhere.
+
+    `plan` and `snapshot` are digests; times are UTC, RFC 3339.
 
     `reason` is there when the run is to become a version; it is kept from the start, so that no kill loses it.
     """

@@ -14,8 +14,8 @@ from intaglio.core.record import Json
 
 # What can change a picture, or explain that it changed.
 LIBRARIES = (
-    "accelerate", "blake3", "diffusers", "numpy", "peft", "pillow", "pydantic", "rfc8785", "safetensors", "sqlalchemy",
-    "tokenizers", "torch", "transformers",
+    "accelerate", "blake3", "diffusers", "numpy", "peft", "pillow", "pydantic", "rfc8785", "safetensors",
+    "scipy", "sqlalchemy", "tokenizers", "torch", "torchsde", "transformers",
 )  # fmt: skip
 PLUGINS = "intaglio.nodes"
 # Widest first: the first one present names the instruction set.

@@ -67,7 +67,7 @@ def grade(
         *record_gaps(snapshot),
         *node_gaps(plan, parts.types, snapshot.workflow),
         *_model_gaps(parts, snapshot, plan, instead, states, full),
-        *_setting_gaps(parts, plan),
+        *_scheduler_gaps(parts, plan),
         *_reference_gaps(parts, plan),
         *_alarm_gaps(parts, snapshot, plan),
     ]
@@ -111,22 +111,21 @@ def by_name(parts: Parts, plan: Plan) -> dict[str, ModelRef]:
     return found
 
 
-def _setting_gaps(parts: Parts, plan: Plan) -> Iterator[Gap]:
-    """Values that were settled by a table when it was planned, and that the table here does not know any more."""
-    rules = {name: rule for name, rule in parts.settle_rules().items() if name != "device"}
+def _scheduler_gaps(parts: Parts, plan: Plan) -> Iterator[Gap]:
+    """Schedulers that the tables and libraries here do not know any more."""
     for step in plan.steps:
         node_type = parts.types.meaning(step.type, step.type_version)
         for param in node_type.params if node_type else ():
             value = step.params.get(param.name)
-            if param.settled_by not in rules or not isinstance(value, str):
+            if param.settled_by != "scheduler" or not isinstance(value, str):
                 continue
             try:
-                rules[param.settled_by](value)
+                parts.backend(plan.threads, plan.deterministic).check_scheduler(value)
             except (Invalid, BackendMissing) as error:
                 yield Gap(
                     code="library.missing" if isinstance(error, BackendMissing) else "parameter.unknown",
                     subject=f"{step.id}.{param.name}",
-                    message=f"node {step.id!r} ran with {param.name} {value!r}, and here there is none: {error}",
+                    message=f"node {step.id!r} ran with {param.name} {value!r}: {error}",
                     remedy=error.hint or "Install the Intaglio and the libraries that made it.",
                 )
 

@@ -21,13 +21,15 @@ from intaglio.core.version import Version, slug
 from intaglio.core.workflow import NODE_ID, parse_workflow
 from intaglio.studio import clock
 from intaglio.studio.parts import Parts
-from intaglio.studio.queue import new_task_id
+from intaglio.studio.queue import TASK_ID, new_task_id
 from intaglio.studio.saving import version_record
 
 RECORD = "record.json"
 MAX_RECORD = 256 * 2**20
 MAX_PICTURE = 2**30
 MAX_FILES = 10_000
+# A record from elsewhere decides how many threads run here, and more than any machine has would only harm.
+MOST_THREADS = 512
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ def _check(snapshot: Snapshot) -> None:
     """Refuse what no Intaglio writes and what would lead astray: impossible names, edges and digests."""
     parse_workflow(plain(snapshot.workflow))
     _check_plan(snapshot.plan)
+    if not TASK_ID.fullmatch(snapshot.task):
+        raise InvalidRecord(f"snapshot record: {snapshot.task[:80]!r} is not the id of a task")
+    if snapshot.plan.steps and not snapshot.outputs:
+        raise InvalidRecord("snapshot record: it has no outputs, so there is nothing to bring back")
     steps = {step.id: step for step in snapshot.plan.steps}
     for output in snapshot.outputs:
         if output.step not in steps or output.node != steps[output.step].node:
@@ -111,16 +117,34 @@ def _check(snapshot: Snapshot) -> None:
             raise InvalidRecord(
                 f"snapshot record: output {output.step[:80]!r} names an asset that it does not describe"
             )
-    for result in snapshot.results:
-        if result.step not in steps or not set(result.outputs.values()) <= snapshot.assets.keys():
-            raise InvalidRecord(f"snapshot record: result {result.step[:80]!r} belongs to no step or asset of it")
+    _check_results(snapshot)
     _check_described(snapshot)
+
+
+def _check_results(snapshot: Snapshot) -> None:
+    """One result for each step, which holds what other steps and the outputs take from it."""
+    results = {result.step: result for result in snapshot.results}
+    if sorted(results) != sorted(step.id for step in snapshot.plan.steps) or len(results) != len(snapshot.results):
+        raise InvalidRecord("snapshot record: it does not have one result for each step of its plan")
+    for result in snapshot.results:
+        if not set(result.outputs.values()) <= snapshot.assets.keys():
+            raise InvalidRecord(
+                f"snapshot record: result {result.step[:80]!r} names an asset that it does not describe"
+            )
+    for output in snapshot.outputs:
+        if output.asset not in results[output.step].outputs.values():
+            raise InvalidRecord(f"snapshot record: output {output.step[:80]!r} is not what its step made")
+    for source in (source for step in snapshot.plan.steps for source in step.inputs.values()):
+        if source.output not in results[source.step].outputs:
+            raise InvalidRecord(f"snapshot record: step {source.step!r} made no {source.output[:80]!r}")
 
 
 def _check_described(snapshot: Snapshot) -> None:
     """Assets and models stand under their own digests, and every model that is used is described."""
-    for name, described in (*snapshot.assets.items(), *snapshot.models.items()):
-        if name != described.digest or not is_digest(name):
+    described = {name: asset.digest for name, asset in snapshot.assets.items()}
+    described |= {name: model.digest for name, model in snapshot.models.items()}
+    for name, held in described.items():
+        if name != held or not is_digest(name):
             raise InvalidRecord(f"snapshot record: {name[:80]!r} is not the digest of what it describes")
     needed = {digest for step in snapshot.plan.steps for model in step.models.values() for digest in model.digests}
     if unknown := sorted(needed - snapshot.models.keys() - {""}):
@@ -138,11 +162,11 @@ def _check_plan(plan: Plan) -> None:
                 raise InvalidRecord(
                     f"plan record: step {step.id!r} waits for {source.step[:80]!r}, which does not run before"
                 )
-        if step.seed is not None and not step.seed.value.isdecimal():
+        if step.seed is not None and not (step.seed.value.isascii() and step.seed.value.isdecimal()):
             raise InvalidRecord(f"plan record: the seed of step {step.id!r} is not a number")
         seen[step.id] = step.node
-    if not 1 <= plan.threads <= 4096:
-        raise InvalidRecord(f"plan record: {plan.threads} threads")
+    if not 1 <= plan.threads <= MOST_THREADS:
+        raise InvalidRecord(f"plan record: {plan.threads} threads; {MOST_THREADS} is the most")
 
 
 # -- keeping ----------------------------------------------------------------------------------------------------------

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from intaglio.core.asset import ADDRESS, Asset
+from intaglio.core.envelope import Condition, Envelope
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.fidelity import Fidelity, OutputFidelity, Reproduction
 from intaglio.core.grade import Gap, Grade
-from intaglio.core.model import ModelPart, ModelRef, ModelVersion
+from intaglio.core.model import KeptModel, ModelHashes, ModelPart, ModelPlace, ModelRef, ModelVersion
 from intaglio.core.plan import AssetRef, Plan, Source, Step, WorkflowRef
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot, StepResult
 from intaglio.core.task import Event, Failure, NodeRecord, Task
-from intaglio.core.version import Version
+from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import Node, Pin, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
 
@@ -182,11 +183,42 @@ REPRODUCTION = Reproduction(
 )
 ENTRY = WorkflowEntry(name="sunset", version=1, digest=name_of("1"), created=TIME)
 COUNTER = Counter(name="seed", value=1001)
+REMARK = Remark(version=name_of("6"), what="needs-legacy-model", holds=True, note="gone", created=TIME, author="Ada")
+ENVELOPE = Envelope(
+    model=MODEL.ref,
+    node_type="text-to-image",
+    type_version=2,
+    device="cpu",
+    created=TIME,
+    author="Ada",
+    environment=environment(),
+    probes=("sea, euler_a, seed 1",),
+    conditions=(
+        Condition(
+            kind="threads",
+            before="2",
+            after="1",
+            runs=12,
+            identical=7,
+            max_difference=1,
+            mean_difference=0.25,
+            changed_share=0.5,
+            psnr=60.5,
+            ssim=0.999,
+        ),
+    ),
+    skipped=("device: there is no GPU here",),
+)
+PLACE = ModelPlace(
+    path="/models/é.safetensors", digest=name_of("a"), size=3, what="vae", first_seen=TIME, last_seen=TIME, gone=TIME
+)
+HASHES = ModelHashes(digest=name_of("a"), sha256="1" * 64, autov1="22222222", tensors="", created=TIME)
+KEPT = KeptModel(digest=name_of("a"), size=3, files=MODEL.files, how="copy", created=TIME, author="Ada")
 RECORDS: dict[str, Any] = {
     found.kind: found
     for found in (
         PICTURE, COUNTER, environment(), EVENT, MODEL, NODE_RECORD, PLAN, REPRODUCTION, SNAPSHOT, TASK, VERSION,
-        WORKFLOW, ENTRY,
+        WORKFLOW, ENTRY, REMARK, ENVELOPE, PLACE, HASHES, KEPT,
     )
 }  # fmt: skip
 REF: ModelRef = MODEL.ref

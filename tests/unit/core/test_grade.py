@@ -40,9 +40,14 @@ def test_a_difference_measured_to_make_none_leaves_a_full_grade() -> None:
     assert grade_of([gap("threads.changed", "identical"), gap("model.missing")]).grade == "partial"
 
 
-def test_a_code_that_nobody_declared_is_no_grade() -> None:
-    with pytest.raises(KeyError):
-        grade_of([gap("weather.changed")])
+def test_only_surroundings_can_be_measured_to_make_no_difference() -> None:
+    assert grade_of([gap("seed.unknown", "identical")]).grade == "partial"
+    assert grade_of([gap("record.altered", "identical")]).grade == "approximate"
+
+
+def test_a_code_that_only_a_later_intaglio_knows_is_never_full() -> None:
+    assert grade_of([gap("weather.changed")]).grade == "partial"
+    assert grade_of([gap("weather.changed", "identical")]).grade == "partial"
     assert [code for code, meaning in CODES.items() if meaning.best == "full"] == ["model.restorable"]
 
 
