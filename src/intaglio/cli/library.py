@@ -43,7 +43,8 @@ def check(app: App) -> int:
         for problem in found.problems:
             hit = f"; hits {', '.join(problem.versions)}" if problem.versions else ""
             say(f"  {problem.kind} {problem.id}: {problem.message}{hit}")
-        say(f"{len(found.problems)} problems" if found.problems else "nothing is broken")
+        count = len(found.problems)
+        say(f"{count} {'problem' if count == 1 else 'problems'}" if count else "nothing is broken")
 
     app.show(found, words)
     return 4 if found.problems else 0

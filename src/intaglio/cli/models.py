@@ -112,12 +112,10 @@ def verify(app: App, model: str, every: bool, paranoid: bool) -> int:
         return _verify_all(app, paranoid)
     with app.open() as studio, counting("reading", size) as progress:
         checked = studio.models.verify(model, full=paranoid, progress=progress)
-        found, kept = checked.model, studio.models.kept()
+    found = checked.model
     if checked.state != "ok":
-        name = f"{found.name}:{found.version}"
-        hint = f"Its content is kept; put it back with: intaglio models restore {name}"
         raise ModelUnavailable(
-            f"model {name} is {checked.state}: {checked.found}", hint=hint if found.digest in kept else None
+            f"model {found.name}:{found.version} is {checked.state}: {checked.found}", hint=checked.hint or None
         )
     app.show(found, lambda: say(f"{found.name}:{found.version} is what was recorded: {found.digest}"))
     return 0

@@ -62,7 +62,10 @@ def show(app: App, workflow: str) -> None:
 @click.option("--strict", is_flag=True, help="Name all that could make two runs differ; exit code 2 when it would.")
 @common
 def check(app: App, workflow: str, strict: bool) -> int:
-    """Check a workflow file, or one in the library, without running it."""
+    """Check a workflow file, or one in the library, without running it.
+
+    Its models are looked up, their kinds and whether they are there; the bytes of their files are not read.
+    """
     if strict:
         with app.open() as studio:
             findings = studio.workflows.lint(workflow)

@@ -16,6 +16,7 @@ from intaglio.engine.checks import Checked, check_nodes, order_of, widths_of
 from intaglio.engine.lint import Finding, findings_of
 from intaglio.engine.resources import Resources
 from intaglio.engine.settle import Settled, fixed_seed, settled
+from intaglio.engine.settle import look_up as look_up_node
 
 
 def resolve(workflow: Workflow, reference: WorkflowRef, resources: Resources) -> Plan:
@@ -42,6 +43,13 @@ def check(workflow: Workflow, resources: Resources) -> None:
     checked, order, _ = _checked(workflow, resources)
     if workflow.mode == "production":
         _check_production(workflow, checked, order, resources)
+
+
+def look_up(workflow: Workflow, resources: Resources) -> None:
+    """What `resolve` refuses about the models a workflow names, its own checks first. Raises as `resolve`."""
+    checked, order, _ = _checked(workflow, resources)
+    for node_id in order:
+        look_up_node(workflow, checked[node_id], resources)
 
 
 def lint(workflow: Workflow, resources: Resources) -> list[Finding]:

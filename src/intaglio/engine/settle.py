@@ -33,10 +33,7 @@ class Settled:
 
 def settled(workflow: Workflow, item: Checked, resources: Resources) -> Settled:
     """The node, settled. Raises InvalidWorkflow, NotFound, ModelUnavailable, naming the node and the field."""
-    models: dict[str, ModelVersion] = {}
-    for name, param, typed in model_references(item):
-        with _located(item, name):
-            models[name] = resources.find_model(pinned_or(workflow, item, name, typed), param.model_kind)
+    models = models_of(workflow, item, resources)
     assets: dict[str, AssetRef] = {}
     for param in item.type.params:
         if param.type == "image" and param.name in item.given:
@@ -48,6 +45,23 @@ def settled(workflow: Workflow, item: Checked, resources: Resources) -> Settled:
         if param.type not in ("model", "image")
     }
     return Settled(item, models, assets, params)
+
+
+def models_of(workflow: Workflow, item: Checked, resources: Resources) -> dict[str, ModelVersion]:
+    """The models of a node by where it names them. Raises NotFound, Invalid, ModelUnavailable, naming the node."""
+    models: dict[str, ModelVersion] = {}
+    for name, param, typed in model_references(item):
+        with _located(item, name):
+            models[name] = resources.find_model(pinned_or(workflow, item, name, typed), param.model_kind)
+    return models
+
+
+def look_up(workflow: Workflow, item: Checked, resources: Resources) -> None:
+    """All that is wrong with a node's models and what follows from them. Raises as `settled`; takes no file."""
+    models = models_of(workflow, item, resources)
+    for param in item.type.params:
+        if param.type not in ("model", "image"):
+            _value(item, param, models, resources)
 
 
 def model_references(item: Checked) -> Iterator[tuple[str, Param, str]]:

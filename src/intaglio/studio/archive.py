@@ -97,6 +97,14 @@ def problem(parts: Parts, kept: KeptModel, *, full: bool) -> str:
     return ""
 
 
+def way_out(model: ModelVersion, path: Path | str) -> str:
+    """What a user can do when what is kept of a model is damaged."""
+    return (
+        f"Put the true content back at {path}, by download or from a backup, then keep it with bytes of its own: "
+        f"intaglio models keep {model.name}:{model.version} --copy"
+    )
+
+
 def kept_state(parts: Parts, digest: str, *, full: bool) -> tuple[bool, str]:
     """Whether the exact content of a model can be had from the store, and in words what stands against it."""
     try:
@@ -125,6 +133,8 @@ def restore(
             "kept copy of model", f"{model.name}:{model.version}", hint="See what is kept: intaglio models list"
         )
     if os.path.lexists(target) and not replace:
+        if wrong := problem(parts, kept, full=False):
+            raise _damaged(model, target, wrong)
         raise Conflict(
             f"{target} is there, and is not the recorded content",
             hint="Restore it elsewhere (--to PATH), or set what is there aside under another name (--replace).",
@@ -140,11 +150,20 @@ def restore(
             aside = _set_aside(target) if os.path.lexists(target) else ""
             disk.rename_new(half, target)
         except FileNotFoundError as error:
-            raise StorageFailed(f"{target} cannot be written: {error.filename} is gone") from error
+            raise StorageFailed(f"{target} cannot be written: {error.filename} could not be made") from error
+        except Damaged as error:
+            raise _damaged(model, target, str(error)) from error
         finally:
             disk.remove_tree(half)
         disk.sync_folder(target.parent)
     return how, aside
+
+
+def _damaged(model: ModelVersion, target: Path, wrong: str) -> Damaged:
+    return Damaged(
+        f"{model.name}:{model.version} cannot be restored, its kept copy is damaged: {wrong}; nothing was changed",
+        hint=way_out(model, target),
+    )
 
 
 def _set_aside(target: Path) -> str:

@@ -26,3 +26,12 @@ def expanded(given: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:  # ~name of nobody
         raise Invalid(f"{text[:80]!r} is not a file name: {error}", hint="Write the path out.") from error
+
+
+def placed(given: str | os.PathLike[str]) -> Path:
+    """The whole path of a name, without any "..", as it is recorded. Raises Invalid for a name no file can have."""
+    path = expanded(given).absolute()
+    # What ".." means depends on the links before it, so it is asked of the disk.
+    if ".." not in path.parts:
+        return path
+    return path.resolve() if path.name == ".." else path.parent.resolve() / path.name

@@ -22,12 +22,13 @@ SAME_WEIGHTS = "same weights, other header"
 
 @dataclass(frozen=True)
 class ModelCheck:
-    """What a model's file is at this moment: its state, and in words what was found."""
+    """What a model's file is at this moment: its state, in words what was found, and what can be done about it."""
 
     model: ModelVersion
     path: Path
     state: ModelState
     found: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from intaglio.core.model import ModelRef, ModelVersion
 from intaglio.studio import archive, clock, hashes, modelcheck, registry, scan, search
 from intaglio.studio.archive import Archived, Restored
 from intaglio.studio.envelope import PICTURES, Following, measure
-from intaglio.studio.files import expanded
+from intaglio.studio.files import placed
 from intaglio.studio.hashes import Hashed
 from intaglio.studio.modelcheck import ModelCheck, Verified, check_at
 from intaglio.studio.parts import Parts
@@ -63,7 +63,7 @@ class Models:
         facts = inspect_model(place, allow_pickle=bool(allow_pickle))
         defaults, configured = facts.defaults, ""
         if config:
-            folder = expanded(config).absolute()
+            folder = placed(config)
             defaults = {**defaults, **inspect_config(folder).defaults}
             configured = registry.add_config(self._parts, folder)
         digest, size, files = registry.identity(self._parts, place, progress)
@@ -92,7 +92,7 @@ class Models:
         from intaglio.backends import hub
 
         fetched = str(path).startswith(hub.PREFIX)
-        place = registry.fetched(self._parts, str(path)) if fetched else expanded(path).absolute()
+        place = registry.fetched(self._parts, str(path)) if fetched else placed(path)
         if not place.exists():
             raise NotFound("model file", str(path))
         return place, str(path) if fetched else ""
@@ -129,6 +129,13 @@ class Models:
         restorable, beside = archive.kept_state(self._parts, digest, full=full)
         return replace(first, state="restorable" if restorable else first.state, found=first.found + beside)
 
+    def check_there(self, digest: str, *, kept: bool) -> None:
+        """Raise ModelUnavailable when no file is at any place of a model, nor (with `kept`) a kept copy; reads none."""
+        places = modelcheck.places_of(self._parts, digest)
+        if not (kept and self._parts.kept.get(digest)) and not any(path.exists() for _, path in places):
+            model, path = places[0]
+            raise ModelUnavailable(f"model {model.name}:{model.version} is missing: {path} is gone")
+
     def intact(self, digests: Iterable[str]) -> set[str]:
         """Those of these models that a glance (a stat each, one query) shows to be there unchanged."""
         return modelcheck.intact(self._parts, digests)
@@ -137,7 +144,15 @@ class Models:
         """Whether the file under that very name is still the recorded content. Raises NotFound, Conflict."""
         model = search.resolve(self._parts, reference)
         _, path = self._parts.models.get(model.name, model.version)
-        return check_at(self._parts, model, path, full=full, progress=progress)
+        checked = check_at(self._parts, model, path, full=full, progress=progress)
+        if checked.state == "ok":
+            return checked
+        # Only what is seen to be intact is promised: a hard link changes with the file that it shares its bytes with.
+        restorable, beside = archive.kept_state(self._parts, model.digest, full=full)
+        hint = f"Its content is kept; put it back with: intaglio models restore {model.name}:{model.version}"
+        if not restorable:
+            hint = archive.way_out(model, path) if beside else ""
+        return replace(checked, found=checked.found + beside, hint=hint)
 
     def verify_all(self, *, full: bool = False, progress: Progress | None = None) -> Verified:
         """Whether the file of every model is what was recorded under its name; `progress` counts models."""
@@ -231,16 +246,18 @@ class Models:
 
         `replace` sets what stands there aside under another name; nothing is ever deleted. Without `to`, the folder
         that a single file is put together with comes back too. Raises NotFound (it is not kept), Conflict (something
-        else is there), Damaged, StorageFailed.
+        else is there), Invalid (`to` is inside another model's folder), Damaged, StorageFailed.
         """
         model, place = self._placed(reference)
         config = self.restore(model.config, replace=replace, progress=progress) if model.config and not to else None
-        target = expanded(to).absolute() if to else place
+        target = placed(to) if to else place
         if to and target.is_dir() and not model.files:
             target /= place.name
         if check_at(self._parts, model, target, full=False, progress=progress).state == "ok":
             how, aside = "", ""
         else:
+            if to:
+                registry.check_outside(target)
             how, aside = archive.restore(self._parts, model, target, replace=replace, progress=progress)
         registry.keep(self._parts, model, target)
         return Restored(model, str(target), how, aside, config)

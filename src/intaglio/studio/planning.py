@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,19 @@ from intaglio.engine.resources import Resources
 from intaglio.studio.assets import Assets
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+
+
+def glancing(parts: Parts) -> Resources:
+    """The same for a check: a model must be known, of the right kind and somewhere; no byte of it is read."""
+    models = Models(parts)
+
+    def find_model(reference: str, kind: str) -> ModelVersion:
+        model = models.find(reference, kind)
+        for digest in model.ref.digests:
+            models.check_there(digest, kept=models.is_exact(reference))
+        return model
+
+    return replace(resources(parts, Path()), find_model=find_model)
 
 
 def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Resources:

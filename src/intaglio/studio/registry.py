@@ -11,6 +11,7 @@ from intaglio.core.workflow import NAME
 from intaglio.store import filehash
 from intaglio.store.model_index import Seen
 from intaglio.studio import clock
+from intaglio.studio.modelfiles import model_folder_of
 from intaglio.studio.parts import Parts
 
 Progress = Callable[[int, int], None]
@@ -84,6 +85,13 @@ def add_config(parts: Parts, folder: Path) -> str:
         )
     keep(parts, known, folder)
     return digest
+
+
+def check_outside(path: Path) -> None:
+    """Raises Invalid for a path inside a folder that holds one model: a file more would make it another model."""
+    folder = model_folder_of(str(path), ("/",))
+    if folder != str(path):
+        raise Invalid(f"{folder} holds one model; {path.name} would become a part of it", hint="Name another place.")
 
 
 def check_allowed(parts: Parts, path: Path, allowed: str) -> None:

@@ -46,7 +46,7 @@ class Workflows:
         """Keep a workflow, or the one in a file; new content under its name is its next version."""
         if not isinstance(workflow, Workflow):
             workflow = read_workflow(Path(workflow))
-        self.check(workflow)
+        self._check(workflow)
         version, digest = self._parts.workflows.add(workflow)
         return WorkflowRef(name=workflow.name, version=version, digest=digest)
 
@@ -63,26 +63,40 @@ class Workflows:
         return workflow, WorkflowRef(name=name, version=version, digest=digest)
 
     def check(self, workflow: Workflow | str | Path) -> Workflow:
-        """Check a workflow as far as that goes without running it. Raises InvalidWorkflow, UnpinnedSeed, ..."""
+        """Check a workflow as far as that goes without running it; nothing is kept.
+
+        Its models must be known, of the right kind, and there; their bytes are not read. Raises InvalidWorkflow,
+        UnpinnedSeed, NotFound, ModelUnavailable, ...
+        """
+        from intaglio.engine.resolve import look_up
+        from intaglio.studio.planning import glancing
+
+        if not isinstance(workflow, Workflow):
+            workflow = self._read(workflow)
+        self._check(workflow)
+        look_up(workflow, glancing(self._parts))
+        return workflow
+
+    def _check(self, workflow: Workflow) -> None:
+        """Check a workflow by itself, whatever models there are."""
         from intaglio.engine.resolve import check
         from intaglio.studio.planning import resources
 
-        if not isinstance(workflow, Workflow):
-            workflow = self.find(str(workflow)).workflow
         check(workflow, resources(self._parts, Path()))
-        return workflow
 
     def lint(self, workflow: Workflow | str | Path) -> builtins.list[Finding]:
         """Why two runs of a workflow may give different pictures, in either mode; production refuses the errors.
 
-        Raises InvalidWorkflow, NotFound.
+        Raises InvalidWorkflow, NotFound, ModelUnavailable, as `check` does for what it names.
         """
-        from intaglio.engine.resolve import lint
-        from intaglio.studio.planning import resources
+        from intaglio.engine.resolve import lint, look_up
+        from intaglio.studio.planning import glancing
 
         if not isinstance(workflow, Workflow):
             workflow = self._read(workflow)
-        return lint(workflow, resources(self._parts, Path()))
+        held = glancing(self._parts)
+        look_up(workflow, held)
+        return lint(workflow, held)
 
     def _read(self, given: str | Path) -> Workflow:
         """A workflow in a file or in the library, whatever may be wrong with it in production."""
