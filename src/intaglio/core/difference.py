@@ -82,7 +82,8 @@ def environment_changes(before: Snapshot, after: Snapshot) -> Iterator[str]:
     """What was different around the run."""
     then, now = _facts(before.environment), _facts(after.environment)
     for name in sorted(then.keys() | now.keys()):
-        if then.get(name) != now.get(name):
+        # A library that is not installed, and one that nobody asked about then, are both nothing one could name.
+        if (then.get(name) or "") != (now.get(name) or ""):
             yield f"{name} {_word(then.get(name))} -> {_word(now.get(name))}"
 
 

@@ -80,29 +80,32 @@ def _by_envelope(
         return gap
     values = {_value(kind, then), _value(kind, now)}
     conditions: list[Condition] = []
+    sized = True
     for step in steps:
-        found = _condition(step, kind, values, then, now, envelopes)
-        if found is None:
+        fitting = [one for one in envelopes if _is_of(one, step) and _same_elsewhere(one.environment, then, now, kind)]
+        found = [
+            condition
+            for envelope in fitting
+            for condition in envelope.conditions
+            if condition.kind == kind and {condition.before, condition.after} == values and condition.runs
+        ]
+        if not found:
             return gap  # of this step nothing is known, so nothing is of the whole
-        conditions.append(found)
+        conditions += found
+        sized = sized and any(_has_size(envelope, step) for envelope in fitting)
     if not conditions:
         return gap
+    # Of several measurements the worst counts: what differed once can differ again.
     worst = max(conditions, key=lambda condition: (not condition.same, condition.max_difference))
-    alone = all(set(step.models) == {"model"} for step in steps)
-    return replace(gap, measured=_measured(worst, alone), evidence=_words(worst, alone))
+    lacking = [] if all(set(step.models) == {"model"} for step in steps) else ["without its adapters"]
+    lacking += [] if sized else ["at other sizes"]
+    return replace(gap, measured=_measured(worst, lacking), evidence=_words(worst, lacking))
 
 
-def _condition(
-    step: Step, kind: str, values: set[str], then: Environment, now: Environment, envelopes: Sequence[Envelope]
-) -> Condition | None:
-    """The newest measurement of this change for the model, type and settings of a step."""
-    for envelope in envelopes:
-        if not _is_of(envelope, step) or not _same_elsewhere(envelope.environment, then, now, kind):
-            continue
-        for condition in envelope.conditions:
-            if condition.kind == kind and {condition.before, condition.after} == values and condition.runs:
-                return condition
-    return None
+def _has_size(envelope: Envelope, step: Step) -> bool:
+    """Whether pictures of a step's size were among the probes: another size is other arithmetic."""
+    size = f"{step.params.get('width')}x{step.params.get('height')}"
+    return any(size in probe.split(", ") for probe in envelope.probes)
 
 
 def _is_of(envelope: Envelope, step: Step) -> bool:
@@ -136,14 +139,14 @@ def _value(kind: str, environment: Environment) -> str:
     return str(environment.backend.get("cpu_capability", ""))
 
 
-def _measured(condition: Condition, alone: bool) -> Measured:
-    if condition.same and condition.runs >= ENOUGH and alone:
+def _measured(condition: Condition, lacking: Sequence[str]) -> Measured:
+    if condition.same and condition.runs >= ENOUGH and not lacking:
         return "identical"
     return "close" if condition.max_difference <= CLOSE else "different"
 
 
-def _words(condition: Condition, alone: bool) -> str:
+def _words(condition: Condition, lacking: Sequence[str]) -> str:
     far = "" if condition.same else f", at most {condition.max_difference}/255 apart"
-    without = "" if alone else " without its adapters"
+    without = f" {' and '.join(lacking)}" if lacking else ""
     change = f"{condition.before} -> {condition.after}"
     return f"measured for this model{without} ({change}): {condition.identical} of {condition.runs} identical{far}"

@@ -27,6 +27,10 @@ _MODELS = (
 )  # fmt: skip
 # What the backend says of itself that can change pixels: everywhere, on a GPU, and in the number formats.
 _BACKEND_CPU = ("cpu_capability", "mkl", "mkldnn", "openmp", "switches", "method")
+_REMEDIES = {
+    "switches": "Set these environment variables as they were, and unset the others.",
+    "method": "Install the Intaglio version that made it.",
+}
 _BACKEND_GPU = ("gpus", "cuda", "cudnn", "driver")
 UNMEASURED = "what that changes is not measured"
 _BACKEND_PRECISION = ("float32_precision", "deterministic_algorithms")
@@ -196,7 +200,9 @@ def _device_gaps(then: Environment, now: Environment, devices: set[str]) -> Iter
     for name in (*_BACKEND_CPU, *(_BACKEND_GPU if devices != {"cpu"} else ())):
         if _said(then, name) != _said(now, name):
             before, after = _word(_said(then, name)), _word(_said(now, name))
-            yield _changed("device.changed", name, before, after, "Run it on the same kind of device.")
+            yield _changed(
+                "device.changed", name, before, after, _REMEDIES.get(name, "Run it on the same kind of device.")
+            )
 
 
 def _kinds_of_device(environment: Environment) -> set[str]:

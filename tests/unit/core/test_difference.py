@@ -105,6 +105,8 @@ def test_REP_5_the_surroundings_in_words() -> None:
     assert in_words(found) == ("node grain: same inputs, same parameters; torch 2.13.0 -> 2.14.1"), (
         "what a step does not have is not called the same"
     )
+    asked = environment(libraries={"numpy": "2.4.0", "torch": "2.13.0", "peft": "", "scipy": ""})
+    assert step_difference(run(), run(environment=asked), "grain").changes == (), "absent and not installed"
     other = dataclasses.replace(run(), plan=dataclasses.replace(run().plan, threads=8, deterministic=False))
     assert set(step_difference(run(), other, "grain").changes) >= {"deterministic True -> False"}
 

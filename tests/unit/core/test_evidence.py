@@ -15,7 +15,8 @@ from .samples import MODEL, REF, TIME, environment, name_of, step
 
 THEN = environment()
 NOW = environment(backend={"devices": ["cpu"], "cpu_capability": "AVX2"})
-PAINTING = step("base", "text-to-image", models={"model": REF}, params={"dtype": "float32", "device": "cpu"})
+SETTINGS = {"dtype": "float32", "device": "cpu", "width": 64, "height": 48}
+PAINTING = step("base", "text-to-image", models={"model": REF}, params=SETTINGS)
 
 
 def condition(**more: Any) -> Condition:
@@ -45,7 +46,7 @@ def envelope(*conditions: Condition, **more: Any) -> Envelope:
         "created": TIME,
         "author": "Ada",
         "environment": THEN,
-        "probes": (),
+        "probes": ("seed 1001, 8 steps, 64x48, 'a house'",),
         "conditions": conditions,
     }
     return Envelope(**(facts | more))
@@ -130,9 +131,9 @@ def test_REP_6_an_envelope_of_something_else_says_nothing() -> None:
     ]
     for other in others:
         assert only(weigh(other)).measured == "", other
-    half = dataclasses.replace(PAINTING, params={"dtype": "bfloat16", "device": "cpu"})
+    half = dataclasses.replace(PAINTING, params={**SETTINGS, "dtype": "bfloat16"})
     assert only(weigh(envelope(condition()), steps=(half,))).measured == ""
-    unknown = step("more", "image-to-image", models={"model": REF}, params={"dtype": "float32", "device": "cpu"})
+    unknown = step("more", "image-to-image", models={"model": REF}, params=SETTINGS)
     assert only(weigh(envelope(condition()), steps=(PAINTING, unknown))).measured == "", "every step must be known"
 
 
@@ -141,6 +142,19 @@ def test_REP_6_adapters_were_not_measured_with_the_model() -> None:
     gap = only(weigh(envelope(condition()), steps=(adapted,)))
     assert (gap.measured, grade_of([gap]).grade) == ("close", "approximate")
     assert "without its adapters" in gap.evidence
+
+
+def test_REP_6_another_size_is_other_arithmetic() -> None:
+    large = dataclasses.replace(PAINTING, params={**SETTINGS, "width": 1024})
+    gap = only(weigh(envelope(condition()), steps=(large,)))
+    assert (gap.measured, grade_of([gap]).grade) == ("close", "approximate")
+    assert "at other sizes" in gap.evidence
+
+
+def test_REP_6_of_several_measurements_the_worst_counts() -> None:
+    gap = only(weigh(envelope(condition()), envelope(condition(identical=11, max_difference=1))))
+    assert gap.measured == "close"
+    assert "11 of 12" in gap.evidence
 
 
 def test_REP_6_another_library_is_no_condition_of_an_envelope() -> None:
