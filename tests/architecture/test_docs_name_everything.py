@@ -39,7 +39,7 @@ def test_every_setting_is_in_the_documents(name: str) -> None:
     assert f"`{PREFIX}{name.upper()}`" in EVERYTHING
 
 
-@pytest.mark.parametrize(("code", "ceiling"), list(((code, CODES[code].best) for code in CODES)))
+@pytest.mark.parametrize(("code", "ceiling"), list((code, CODES[code].best) for code in CODES))
 def test_every_gap_is_in_the_documents_with_its_ceiling(code: str, ceiling: str) -> None:
     assert f"| `{code}` | {ceiling} |" in EVERYTHING
 

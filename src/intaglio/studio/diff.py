@@ -17,7 +17,8 @@ class TaskDifference:
 
     `verdict` is the worst over the outputs that both have ("missing" when there is none). `first` is the first step
     that came out differently and why, None when none did. `steps` are all steps that were run differently, in the order
-    of the plan, without those that only got other pictures; `only_before` and `only_after` are steps and outputs that one of the two has.
+    of the plan, without those that only got other pictures; `only_before` and `only_after` are steps that one of the
+    two has.
     """
 
     before: str

@@ -126,8 +126,12 @@ def test_what_is_no_safetensors_file_has_no_tensor_digest(tmp_path: Path, conten
 
 def test_a_file_that_changes_or_is_none(tmp_path: Path) -> None:
     path = weights(tmp_path / "m.safetensors", b"x" * 1_000_000)
+
+    def overwrite(done: int, total: int) -> None:
+        path.write_bytes(b"y" * total)
+
     with pytest.raises(Unavailable, match="changed while"):
-        hash_for_others(path, lambda done, total: path.write_bytes(b"y" * total))
+        hash_for_others(path, overwrite)
     with pytest.raises(Invalid):
         hash_for_others(tmp_path)
 
