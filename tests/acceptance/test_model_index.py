@@ -432,3 +432,15 @@ def test_MODEL_2_the_watch_command_says_each_change_and_ends_cleanly(
             process.kill()
     assert [(each["status"], each["model"]) for each in (first, second)] == [("new", "first:v1"), ("new", "second:v1")]
     assert (process.returncode, rest) == (0, ("", ""))
+
+
+def test_MODEL_2_a_name_that_is_no_text_does_not_end_a_watch(watched: tuple[Path, list[Finding]]) -> None:
+    folder, found = watched
+    odd = os.fsencode(folder) + b"/caf\xe9.safetensors"
+    (folder / "first.safetensors").rename(os.fsdecode(odd))
+    until(lambda: {"broken", "gone"} <= {finding.status for finding in found})
+    weights(folder / "second.safetensors", b"second")
+    until(lambda: found[-1].status == "new" and found[-1].model == "second:v1")
+    os.rename(odd, folder / "third.safetensors")
+    until(lambda: found[-1].status in ("moved", "back") and found[-1].model == "first:v1")
+    assert [finding.status for finding in found].count("broken") == 1

@@ -122,7 +122,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _candidate(path: str) -> Candidate | None:
-    if not _is_text(path):
+    if not is_text(path):
         return Candidate(path, problem="its name is not Unicode; rename it")
     try:
         found = os.stat(path)
@@ -144,7 +144,8 @@ def unreadable(error: OSError) -> str:
     return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 
-def _is_text(path: str) -> bool:
+def is_text(path: str) -> bool:
+    """Whether a path is Unicode, so that it can be written down."""
     try:
         path.encode()
     except UnicodeEncodeError:

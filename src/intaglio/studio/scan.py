@@ -20,7 +20,7 @@ from intaglio.studio import hashes
 from intaglio.studio.examine import UNSAFE, Examined, examine
 from intaglio.studio.files import expanded
 from intaglio.studio.ledger import Ledger
-from intaglio.studio.modelfiles import Candidate, find_candidates
+from intaglio.studio.modelfiles import Candidate, find_candidates, is_text
 from intaglio.studio.parts import Parts
 from intaglio.studio.uses import made_with
 
@@ -133,7 +133,7 @@ class _Progress:
 class _Scan:
     def __init__(self, parts: Parts, roots: list[str], progress: Progress | None) -> None:
         self._parts = parts
-        held = parts.model_index.under(roots)
+        held = parts.model_index.under(filter(is_text, roots))
         self._places = {place.path: place for place in held if not place.gone}
         self._before = {place.path: place for place in held if place.gone}
         self._candidates = find_candidates(roots, self._places)
