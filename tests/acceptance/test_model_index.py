@@ -81,7 +81,7 @@ def test_MODEL_1_nothing_is_read_twice(studio: Studio, tmp_path: Path, monkeypat
     studio.models.scan(folder)
     weights(folder / "c.safetensors", b"c")
     studio.models.scan(folder)
-    assert read == ["a.safetensors", "b.safetensors", "c.safetensors"]
+    assert sorted(read) == ["a.safetensors", "b.safetensors", "c.safetensors"]
 
 
 def test_MODEL_1_the_hashes_of_other_tools_are_what_those_compute(studio: Studio, tmp_path: Path) -> None:
@@ -444,3 +444,47 @@ def test_MODEL_2_a_name_that_is_no_text_does_not_end_a_watch(watched: tuple[Path
     os.rename(odd, folder / "third.safetensors")
     until(lambda: found[-1].status in ("moved", "back") and found[-1].model == "first:v1")
     assert [finding.status for finding in found].count("broken") == 1
+
+
+def test_MODEL_1_a_scan_says_in_a_line_what_it_made_of_each_file(
+    studio: Studio, tmp_path: Path, command: Command
+) -> None:
+    folder = tmp_path / "found"
+    weights(folder / "ink.safetensors", b"ink")
+    entry = {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}
+    long = weights(folder / f"{'x' * 200}.safetensors", b"x", header={"of.no.kind": entry})
+    (folder / "deep.safetensors").write_bytes((200_002).to_bytes(8, "little") + b'{"a":' + b"[" * 199_997)
+    (folder / "é.safetensors").write_bytes(weights(tmp_path / "e.safetensors", b"e").read_bytes())
+    (folder / "猫.safetensors").write_bytes(weights(tmp_path / "cat.safetensors", b"cat").read_bytes())
+    lines = command("models", "scan", str(folder), "--no-background").stdout.splitlines()
+    assert lines[-2] == f"1 broken, 3 new, 1 unknown; {sum(path.stat().st_size for path in new(folder))} B"
+    said = {line.split("/", 1)[1].split(".safetensors")[0].rsplit("/", 1)[1]: line for line in lines[:-2]}
+    assert said["deep"].endswith("deep.safetensors: has a damaged safetensors header: it is nested too deeply")
+    assert said[long.stem].startswith("unknown  ")
+    assert said[long.stem].endswith(f"{long}: of no kind that Intaglio knows")
+    assert said["ink"] == f"new      ink:v1    lora  {folder / 'ink.safetensors'}"
+    assert "e:v1" in said["é"]
+    assert "--name NAME" in said["猫"]
+    assert command("models", "find", str(folder / "ink.safetensors")).stdout.startswith("ink:v1  ")
+    assert command("models", "find", "INK").returncode == 0
+    assert "6 digits" in command("models", "find", "7b59").stderr
+    assert len(command("models", "find", "a" * 100_000).stderr) < 1000
+
+
+def new(folder: Path) -> list[Path]:
+    """The three sound models of a folder."""
+    return [folder / f"{name}.safetensors" for name in ("ink", "é", "猫")]
+
+
+def test_MODEL_1_a_folder_too_deep_to_open_is_said(studio: Studio, tmp_path: Path) -> None:
+    weights(tmp_path / "found" / "ink.safetensors", b"ink")
+    within = os.open(tmp_path / "found", os.O_RDONLY)
+    for _ in range(50):
+        os.mkdir("d" * 100, dir_fd=within)
+        below = os.open("d" * 100, os.O_RDONLY, dir_fd=within)
+        os.close(within)
+        within = below
+    os.close(within)
+    found = studio.models.scan(tmp_path / "found")
+    assert found.counts == {"new": 1, "broken": 1}
+    assert "too deep" in only(found.findings, "broken").note

@@ -96,7 +96,7 @@ def _parse(path: Path, raw: bytes, length: int, size: int) -> Header:
     try:
         header = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise InvalidModel(f"{path} has a damaged safetensors header: {type(error).__name__}") from None
+        raise InvalidModel(f"{path} has a damaged safetensors header: {_unparsed(error)}") from None
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(entry, dict) for entry in header.values()):
         raise InvalidModel(f"{path} has a damaged safetensors header: an entry is not an object")
@@ -109,6 +109,13 @@ def _parse(path: Path, raw: bytes, length: int, size: int) -> Header:
         ranges.append((first, last, name))
     _check_layout(path, sorted(ranges), PREFIX_BYTES + length, size)
     return Header(shapes, _bounded(metadata))
+
+
+def _unparsed(error: ValueError | RecursionError) -> str:
+    """Why a header cannot be read, in words."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is not Unicode" if isinstance(error, UnicodeDecodeError) else "it is not JSON"
 
 
 def _tensor(path: Path, name: str, entry: Mapping[str, object]) -> tuple[tuple[int, ...], int, int]:

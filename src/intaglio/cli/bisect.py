@@ -21,7 +21,7 @@ MOST_UNASKED = 20
 @click.argument("good")
 @click.argument("bad")
 @click.option("--metric", default="identical", help="What counts as the same: identical, similar, or ssim>=X.")
-@click.option("--yes", is_flag=True, help="Do not ask before running.")
+@click.option("--yes", is_flag=True, help=f"Do not ask; more than {MOST_UNASKED} runs are not begun unasked.")
 @common
 def bisect(app: App, good: str, bad: str, metric: str, yes: bool) -> int:
     """Find which change between the versions (or tasks) GOOD and BAD makes their pictures differ.
@@ -43,13 +43,14 @@ def bisect(app: App, good: str, bad: str, metric: str, yes: bool) -> int:
 def _tell(ahead: Prospect) -> None:
     """What there is to find, and what that takes."""
     say(f"{ahead.good} and {ahead.bad} differ: {_far(ahead.apart)}", err=True)
-    say(f"{len(ahead.changes)} changes between them:", err=True)
+    count = len(ahead.changes)
+    say(f"{count} {'change' if count == 1 else 'changes'} between them:", err=True)
     for change in ahead.changes:
         say(f"  {change}", err=True)
     for suspect in ahead.suspects:
         say(f"  {suspect} (around the runs; cannot be tried)", err=True)
     time = "" if ahead.seconds is None else f", about {ahead.seconds:.0f} s by earlier runs"
-    say(f"at most {ahead.runs} runs{time}", err=True)
+    say(f"at most {ahead.runs} {'run' if ahead.runs == 1 else 'runs'}{time}", err=True)
 
 
 def _agree(ahead: Prospect, agreed: bool, *, can_ask: bool) -> None:

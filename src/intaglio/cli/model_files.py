@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import App, common, is_terminal, say, say_json, short, size, table
+from intaglio.cli.app import App, common, is_terminal, say, say_json, short, size, spelled_out, table
 from intaglio.core.errors import Cancelled, NotFound, Unavailable
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _LEAST_PRIORITY = 19
 _PAUSE_S = 5.0
+_SCAN = "Index what you have with: intaglio models scan DIR"
+# Columns are no wider, and longer paths (the system opens some of 4095 characters) are cut in the middle.
+_MOST = 40
+_LONGEST_PATH = 300
 no_background = click.option(
     "--no-background", is_flag=True, help="Leave the hashes of other tools to: intaglio models hash"
 )
@@ -69,7 +73,7 @@ def watch(app: App, folders: tuple[str, ...], settle: float, no_background: bool
                 if app.as_json:
                     say_json(plain(finding))
                 else:
-                    say("  ".join(filter(None, _row(finding))))
+                    say("  ".join(filter(None, (*_words(finding), _about(finding)))))
                 if not no_background and time.monotonic() - started > _PAUSE_S:
                     started = time.monotonic()
                     start_hashing(studio.root)
@@ -114,7 +118,7 @@ def find(app: App, text: str) -> None:
     with app.open() as studio:
         found = studio.models.search(text)
     if not found.matches:
-        raise NotFound("model", text, hint=_pending(found) or "Index what you have with: intaglio models scan DIR")
+        raise NotFound("model", text, hint=found.hint or _pending(found) or _SCAN)
     app.show(found, lambda: _found(found))
 
 
@@ -167,15 +171,29 @@ def _stoppable(what: str) -> Iterator[Callable[[int, int, int, int], None] | Non
 
 
 def _scanned(found: Scanned) -> None:
-    table([_row(finding) for finding in found.findings])
+    rows = [tuple(spelled_out(word) for word in _words(finding)) for finding in found.findings]
+    widths = [min(_MOST, max(map(len, words))) for words in zip(*rows, strict=True)]
+    for row, finding in zip(rows, found.findings, strict=True):
+        cells = (word.ljust(width) for word, width in zip(row, widths, strict=True))
+        say("  ".join((*cells, _about(finding))))
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
     say(f"{counts or 'no models'}; {size(found.size)}")
     if found.pending:
-        say(f"  the hashes of other tools are still to come for {found.pending} files")
+        files = "1 file" if found.pending == 1 else f"{found.pending} files"
+        say(f"  the hashes of other tools are still to come for {files}")
 
 
-def _row(finding: Finding) -> tuple[str, ...]:
+def _words(finding: Finding) -> tuple[str, str, str]:
+    """The short columns: what happened, which model it is, and its kind."""
+    tells = finding.status not in ("unknown", "broken", "busy") and not finding.what.startswith("broken: ")
+    return (finding.status, finding.model, finding.what if tells else "")
+
+
+def _about(finding: Finding) -> str:
+    """The path, and all there is to say about it."""
     notes = [finding.note]
+    if finding.status == "refused" and finding.what == "unsafe: pickle":
+        notes.append(f"to trust it: intaglio models allow {finding.digest} --name NAME")
     if finding.status == "moved":
         notes.append(f"from {finding.was}")
     elif finding.was:
@@ -184,8 +202,10 @@ def _row(finding: Finding) -> tuple[str, ...]:
     if finding.versions:
         more = f" and {len(finding.versions) - 5} more" if len(finding.versions) > 5 else ""
         notes.append(f"made with what is not there any more: {', '.join(finding.versions[:5])}{more}")
-    kind = "" if finding.what.startswith("broken: ") or finding.what == "busy" else finding.what
-    return (finding.status, finding.path, finding.model, kind, "; ".join(filter(None, notes)))
+    path = finding.path
+    if len(path) > _LONGEST_PATH:
+        path = f"{path[: _LONGEST_PATH // 2]}...{path[-_LONGEST_PATH // 2 :]}"
+    return ": ".join(filter(None, (path, "; ".join(filter(None, notes)))))
 
 
 def _found(found: Found) -> None:

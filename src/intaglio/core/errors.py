@@ -63,7 +63,7 @@ class UnpinnedSeed(Invalid):
     """Production mode met a drawing node without a fixed seed."""
 
     code = "seed.unpinned"
-    hint = "Approve a version, or give each node a seed."
+    hint = "Give each node a seed."
 
     def __init__(self, nodes: Sequence[str]) -> None:
         super().__init__(f"production mode needs a seed on: {', '.join(nodes)}")
@@ -108,7 +108,10 @@ class UnsafeModel(Invalid):
     """A model file that can run code when it is loaded."""
 
     code = "model.unsafe"
-    hint = "Use a safetensors file of the same model."
+    hint = (
+        "Use a safetensors file of the same model. One you trust: index it with intaglio models scan DIR, then "
+        "intaglio models allow DIGEST --name NAME"
+    )
 
 
 class InvalidModel(Invalid):
@@ -141,8 +144,14 @@ class Conflict(IntaglioError):
 # -- it is not there ------------------------------------------------------------------------------------------------
 
 
+_LONGEST = 400
 _LOOK = "See that the name is right and that it is there."
 _WHERE = {kind: f"See them with: intaglio {kind}s list" for kind in ("workflow", "task", "version", "model")}
+
+
+def _shortened(name: str) -> str:
+    """A name of any length, as much of it as a line can hold."""
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST // 2]}...{name[-_LONGEST // 2 :]}"
 
 
 class NotFound(IntaglioError):
@@ -151,7 +160,7 @@ class NotFound(IntaglioError):
     code = "not_found"
 
     def __init__(self, kind: str, name: str, *, hint: str | None = None) -> None:
-        super().__init__(f"no {kind} {name!r}", hint=_WHERE.get(kind, _LOOK) if hint is None else hint)
+        super().__init__(f"no {kind} {_shortened(name)!r}", hint=_WHERE.get(kind, _LOOK) if hint is None else hint)
         self.kind = kind
         self.name = name
 

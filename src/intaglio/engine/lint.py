@@ -55,7 +55,7 @@ def _seed(workflow: Workflow, item: Checked) -> Iterator[Finding]:
     if not item.type.draws or fixed_seed(workflow, item) is not None:
         return
     pin = workflow.pins.get(item.id)
-    remedy = "Give it a seed, or approve a version."
+    remedy = "Give it a seed."
     if pin is not None and pin.seed:
         remedy = f"Its pin {pin.seed} counts in production only: set mode to production, or give it as seed."
     yield Finding(
@@ -95,7 +95,7 @@ def _models(workflow: Workflow, item: Checked, resources: Resources) -> Iterator
                 code="model.unpinned",
                 node=item.id,
                 message=f"node {item.id!r}, {name}: {reference!r} means whatever is newest under that name",
-                remedy="Name an exact version (name:label or a digest), or approve a version.",
+                remedy="Name an exact version (name:label or a digest).",
             )
 
 

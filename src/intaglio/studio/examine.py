@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 2
 UNSAFE = "unsafe: "
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Examined:
     `what` is the kind of model, or why it is none; `facts` are None unless it is one that may be loaded.
     """
 
-    status: Literal["new", "broken", "busy"]
+    status: Literal["new", "unknown", "broken", "busy"]
     what: str
     note: str = ""
     digest: str = ""
@@ -45,13 +46,12 @@ def examine(parts: Parts, candidate: Candidate, *, known: bool, progress: Callab
             examined = _once(parts, path, known, progress)
         except Unavailable as error:
             if isinstance(error, StorageFailed):
-                return Examined("broken", f"broken: {error}", str(error))
+                return _broken(_reason(path, error))
             continue
         except (Invalid, NotFound) as error:
-            return Examined("broken", f"broken: {error}", str(error))
+            return _broken(_reason(path, error))
         except OSError as error:
-            note = unreadable(error)
-            return Examined("broken", f"broken: {note}", note)
+            return _broken(unreadable(error))
         if examined is not None:
             return examined
     note = "it changes while it is read; scan again when it is complete"
@@ -62,7 +62,7 @@ def _once(parts: Parts, path: Path, known: bool, progress: Callable[[int, int], 
     """What is at `path`, None when it changed meanwhile."""
     what, note, facts = _inspected(path)
     if facts is None and not known and not what.startswith(UNSAFE):
-        return Examined("broken", what, note)
+        return Examined("unknown" if what == UNKNOWN else "broken", what, note)
     found = (
         filehash.hash_folder(path, proofs=parts.proofs, progress=progress)
         if path.is_dir()
@@ -83,9 +83,20 @@ def _inspected(path: Path) -> tuple[str, str, ModelFacts | None]:
     try:
         facts = inspect_model(path)
     except UnsafeModel as error:
-        return f"{UNSAFE}{'pickle' if 'pickle' in str(error) else 'code'}", str(error), None
+        reason = _reason(path, error)
+        return f"{UNSAFE}{'pickle' if 'pickle' in reason else 'code'}", reason, None
     except InvalidModel as error:
-        return f"broken: {error}", str(error), None
-    if facts.kind == "unknown":
-        return facts.kind, "it is of no kind that Intaglio knows", None
+        reason = _reason(path, error)
+        return f"broken: {reason}", reason, None
+    if facts.kind == UNKNOWN:
+        return facts.kind, "of no kind that Intaglio knows", None
     return facts.kind, "", facts
+
+
+def _broken(reason: str) -> Examined:
+    return Examined("broken", f"broken: {reason}", reason)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What an error says about a path, for where the path is said already; a file inside it by its name there."""
+    return str(error).replace(f"{path}/", "").removeprefix(f"{path} ").removeprefix("is ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -82,7 +83,7 @@ class _Walk:
         while waiting or self._links:
             path = waiting.popleft() if waiting else self._links.popleft()
             if not os.path.isdir(path):
-                if is_model_name(path) and (each := _candidate(path)) is not None:
+                if (is_model_name(path) or _is_too_deep(path)) and (each := _candidate(path)) is not None:
                     yield each
                 continue
             try:
@@ -139,8 +140,19 @@ def _candidate(path: str) -> Candidate | None:
     return Candidate(path, found.st_size, StatSignature.of(found))
 
 
+def _is_too_deep(path: str) -> bool:
+    """Whether nothing can be said of a path because the system opens none as long."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ENAMETOOLONG
+    return False
+
+
 def unreadable(error: OSError) -> str:
     """Why something cannot be read, in words."""
+    if error.errno == errno.ENAMETOOLONG:
+        return "not looked at: it lies too deep, the system opens no path as long"
     return f"cannot be read: {(error.strerror or str(error)).lower()}"
 
 

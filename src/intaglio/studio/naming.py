@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
 
@@ -14,6 +15,11 @@ def name_for(path: str, *, is_folder: bool, is_taken: Callable[[str], bool]) -> 
     """The first name that is not taken: the file's own without its suffix, the folders above it put before it, a
     number behind it."""
     return next(name for name in _names(PurePath(path), is_folder=is_folder) if not is_taken(name))
+
+
+def is_nameless(path: str) -> bool:
+    """Whether a file's own name gives nothing for a model's name."""
+    return not _fit(PurePath(path).stem)
 
 
 def _names(path: PurePath, *, is_folder: bool) -> Iterator[str]:
@@ -32,4 +38,6 @@ def _names(path: PurePath, *, is_folder: bool) -> Iterator[str]:
 
 
 def _fit(text: str) -> str:
-    return _UNFIT.sub("-", text).strip("-")[:MOST].lstrip("._-")
+    # Accents are taken off; a letter that is none without them is left out.
+    plain = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    return _UNFIT.sub("-", plain).strip("-")[:MOST].lstrip("._-")

@@ -21,12 +21,14 @@ from intaglio.studio.examine import UNSAFE, Examined, examine
 from intaglio.studio.files import expanded
 from intaglio.studio.ledger import Ledger
 from intaglio.studio.modelfiles import Candidate, find_candidates, is_text
+from intaglio.studio.naming import is_nameless
 from intaglio.studio.parts import Parts
 from intaglio.studio.uses import made_with
 
 Status = Literal[
-    "new", "unchanged", "moved", "copy", "back", "header-edited", "replaced", "gone", "refused", "broken", "busy"
-]
+    "new", "unchanged", "moved", "copy", "back", "header-edited", "replaced", "gone", "refused", "unknown", "broken",
+    "busy",
+]  # fmt: skip
 BATCH = 200
 _AHEAD = 64
 _TELL_S = 0.2
@@ -92,6 +94,13 @@ def scan(parts: Parts, roots: list[str], progress: Progress | None = None) -> Sc
 def look(parts: Parts, roots: list[str], progress: Progress | None = None) -> Scanned:
     """The same without counting what waits for other tools' hashes; `roots` may be files, and may be gone."""
     return _Scan(parts, roots, progress).run()
+
+
+def _unnamed(finding: Finding, model: str) -> str:
+    """What to say of a model whose file has a name without any Latin letter or digit."""
+    if finding.status != "new" or not model or not is_nameless(finding.path):
+        return ""
+    return f"its file's name has no letter a model's can have; call it: intaglio models add {finding.path} --name NAME"
 
 
 @dataclass
@@ -296,7 +305,7 @@ class _Scan:
                 size=examined.size,
                 what=examined.what,
                 model=model,
-                note=finding.note or examined.note,
+                note=finding.note or examined.note or _unnamed(finding, model),
             )
         )
 

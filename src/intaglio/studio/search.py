@@ -18,6 +18,7 @@ LEAST = 6
 EXACT = 10
 _NOTHING_HINT = "That is the SHA-256 of nothing: some tools stamp it on files that they failed to read."
 _FORM = re.compile(r"(?:(blake3|sha256|sha-256|autov1|autov2|autov3|tensors):)?([0-9a-f]+)\Z")
+_SHORT = re.compile(r"(?:\w[\w-]*:)?(?=[a-f]*[0-9])[0-9a-f]{1,5}\Z")
 _COLUMNS = {
     "sha256": "sha256",
     "sha-256": "sha256",
@@ -45,10 +46,11 @@ class Match:
 
 @dataclass(frozen=True)
 class Found:
-    """All matches, and how many files still wait for the hashes of other tools."""
+    """All matches, how many files still wait for the hashes of other tools, and what else there is to try."""
 
     matches: tuple[Match, ...]
     pending: int
+    hint: str = ""
 
 
 def search(parts: Parts, text: str) -> Found:
@@ -59,9 +61,10 @@ def search(parts: Parts, text: str) -> Found:
     wanted = text.strip().casefold()
     if is_nothing(wanted):
         raise NotFound("model", text, hint=_NOTHING_HINT)
-    matches = {(match.digest, match.part): match for match in _by_name(parts, wanted)}
+    matches = {(match.digest, match.part): match for match in _by_name(parts, text.strip())}
     matches |= {(match.digest, match.part): match for match in _by_hash(parts, wanted)}
-    return Found(tuple(matches.values()), len(pending(parts)))
+    hint = f"Of a hash, give {LEAST} digits or more." if _SHORT.match(wanted) and not matches else ""
+    return Found(tuple(matches.values()), len(pending(parts)), hint)
 
 
 def is_nothing(text: str) -> bool:
@@ -94,13 +97,17 @@ def digests_of(parts: Parts, text: str) -> dict[str, str]:
     return found
 
 
-def _by_name(parts: Parts, wanted: str) -> list[Match]:
-    digests: dict[str, str] = {}
+def _by_name(parts: Parts, text: str) -> list[Match]:
+    wanted, digests = text.casefold(), dict[str, str]()
     for each in parts.models.labels():
         if wanted in (each.name.casefold(), f"{each.name}:{each.version}".casefold()):
             digests.setdefault(each.digest, "name")
-    for place in parts.model_index.places():
-        if wanted in (os.path.basename(place.path).casefold(), place.path.casefold()):
+    places = parts.model_index.places()
+    # A whole path means that very file, even where another differs only in capital letters.
+    exactly = [place for place in places if place.path == text]
+    for place in exactly or places:
+        name = os.path.basename(place.path).casefold()
+        if wanted in (name, os.path.splitext(name)[0], place.path.casefold()):
             digests.setdefault(place.digest, "file name")
     return [_match(parts, digest, how) for digest, how in digests.items()]
 
