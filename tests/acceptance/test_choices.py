@@ -14,7 +14,7 @@ from acceptance.plugin import installer
 
 from intaglio.core.context import Context
 from intaglio.core.difference import in_words
-from intaglio.core.errors import CannotReproduce
+from intaglio.core.errors import CannotReproduce, ModelUnavailable
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, node_type
 from intaglio.engine import environment as surroundings
@@ -47,6 +47,7 @@ def test_REP_3_exact_or_nothing_unless_the_current_model_is_asked_for(
     assert "versions legacy" in refused.value.hint
     predicted = studio.versions.grade(version, models="current")
     assert (predicted.grade, [gap.code for gap in predicted.gaps]) == ("approximate", ["model.substituted"])
+    assert studio.models.find("own").version == "v1", "grading changes nothing"
     done = command("versions", "reproduce", version, "--models", "current", "--json")
     assert done.returncode in (0, 10), done.stderr
     report = json.loads(done.stdout)
@@ -60,6 +61,26 @@ def test_REP_3_exact_or_nothing_unless_the_current_model_is_asked_for(
     (attempt,) = studio.versions.history(version)
     assert dict(attempt.models) == {recorded: now.digest}
     assert any(event.what == "model replaced" for event in studio.tasks.show(report["task"]).events)
+
+
+def test_MODEL_2_a_name_never_means_another_file_than_the_one_that_is_there(
+    studio: Studio, owned: tuple[str, Path], tmp_path: Path
+) -> None:
+    """The file was replaced, taken up as v2, and put back: v2 is elsewhere too, but `own` is not that any more."""
+    _, folder = owned
+    aside = folder.rename(tmp_path / "aside")
+    other = copied(tmp_path / "other", note="other")
+    shutil.copytree(other, folder)
+    studio.models.add(folder, name="own")
+    studio.models.add(other, name="other")
+    shutil.rmtree(folder)
+    aside.rename(folder)
+    workflow = tmp_path / "owned.json"
+    with pytest.raises(ModelUnavailable, match="its file is another one now") as refused:
+        studio.tasks.run(workflow)
+    assert "models scan" in refused.value.hint
+    task = studio.tasks.run(workflow, set=["base.model=own:v1"])
+    assert studio.tasks.snapshot(task.id).plan.step("base").models["model"].version == "v1"
 
 
 def test_SEED_7_with_another_model_the_report_says_which(studio: Studio, owned: tuple[str, Path]) -> None:

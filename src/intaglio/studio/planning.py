@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from intaglio.core.errors import ModelUnavailable
 from intaglio.core.model import ModelVersion
 from intaglio.core.plan import AssetRef
 from intaglio.core.seeds import FIRST_IN_SEQUENCE, drawer
@@ -13,6 +14,18 @@ from intaglio.engine.resources import Resources
 from intaglio.studio.assets import Assets
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+
+
+def _check_newest(models: Models, model: ModelVersion, reference: str) -> None:
+    """Whether what a mere name means is what lies where that was. Content that is also elsewhere does not make up for
+    another file in its place: who says only a name means the file that has it. Raises ModelUnavailable."""
+    checked = models.verify(f"{model.name}:{model.version}")
+    if checked.state == "changed":
+        raise ModelUnavailable(
+            f"model {reference!r} means {model.name}:{model.version}, and its file is another one now: {checked.found}",
+            hint=f"Index it again (intaglio models scan {checked.path.parent}), or name a version: "
+            f"{model.name}:{model.version}.",
+        )
 
 
 def glancing(parts: Parts) -> Resources:
@@ -41,6 +54,8 @@ def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Res
         if model.digest not in checked:
             # A model that is not there is refused before any work; a mere name does not take one from the archive.
             models.file(model.ref, full=paranoid, kept=models.is_exact(reference))
+            if not models.is_exact(reference):
+                _check_newest(models, model, reference)
             checked[model.digest] = model
         return model
 

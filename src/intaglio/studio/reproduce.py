@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from intaglio.core.codec import digest as digest_of
-from intaglio.core.errors import CannotReproduce, NotFound
+from intaglio.core.errors import CannotReproduce, InvalidModel, NotFound, Unavailable
 from intaglio.core.fidelity import Fidelity, Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.model import ModelRef
@@ -23,6 +23,7 @@ from intaglio.studio.measure import measure
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 from intaglio.studio.queue import queue
+from intaglio.studio.registry import identity, next_label
 
 # What to do about a model that is not the recorded one: refuse, or run with the one that now goes by its name.
 ModelChoice = Literal["exact", "current"]
@@ -50,7 +51,7 @@ def reproduce(
     """Run the version's plan again and hold the outputs against the stored ones. Raises CannotReproduce."""
     snapshot = parts.documents.get(Snapshot, version.snapshot)
     plan = part_of(snapshot, only)
-    instead = current_models(parts, snapshot, plan) if models == "current" else {}
+    instead = current_models(parts, snapshot, plan, add=True) if models == "current" else {}
     predicted = grade(parts, snapshot, plan, full=full, version=digest, instead=instead)
     if predicted.grade == "partial":
         raise _refused(parts, digest, version, predicted)
@@ -95,18 +96,18 @@ def _refused(parts: Parts, digest: str, version: Version, predicted: Grade) -> C
     return CannotReproduce(f"{name} cannot be reproduced now: {reasons}", grade=predicted, hint=hint)
 
 
-def current_models(parts: Parts, snapshot: Snapshot, plan: Plan) -> dict[str, ModelRef]:
+def current_models(parts: Parts, snapshot: Snapshot, plan: Plan, *, add: bool) -> dict[str, ModelRef]:
     """What goes now by the names of the models that are not what ran, by recorded digest.
 
-    A file that was changed in place counts as the next version of its name, and is added as such. Models that are
-    there as recorded stay; what has no successor is left out.
+    A file that was changed in place counts as the next version of its name; with `add` it is added as such. Models that
+    are there as recorded stay; what has no successor is left out.
     """
     models, found = Models(parts), {}
     for model in {model for step in plan.steps for model in step.models.values() if model.digest}:
         for digest in model.digests:
             if digest not in snapshot.models or _is_here(models, digest):
                 continue
-            successor = _successor(models, snapshot.models[digest].name, model.kind)
+            successor = _successor(parts, snapshot.models[digest].name, model.kind, add)
             if successor is not None and digest == model.digest:
                 found[digest] = successor
     return found
@@ -119,16 +120,20 @@ def _is_here(models: Models, digest: str) -> bool:
         return False
 
 
-def _successor(models: Models, name: str, kind: str) -> ModelRef | None:
-    """The newest model of a name whose file is there; added first when the file was replaced in place."""
+def _successor(parts: Parts, name: str, kind: str, add: bool) -> ModelRef | None:
+    """The newest model of a name whose file is there; when it was replaced in place, what is there now."""
+    models = Models(parts)
     try:
         newest = models.find(name, kind)
         checked = models.verify(f"{newest.name}:{newest.version}")
         if checked.state == "changed":
+            if not add:
+                digest, _, _ = identity(parts, checked.path, None)
+                return replace(newest.ref, version=next_label(parts, name, digest), digest=digest)
             newest = models.add(checked.path, name=name)
             checked = models.verify(f"{newest.name}:{newest.version}")
-    except NotFound:
-        return None
+    except (NotFound, InvalidModel, Unavailable):
+        return None  # nothing of that name, or nothing one could run
     return newest.ref if checked.state == "ok" and newest.model_kind == kind else None
 
 

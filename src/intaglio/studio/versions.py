@@ -105,7 +105,7 @@ class Versions:
         digest, version = self.find(reference)
         snapshot = self._parts.documents.get(Snapshot, version.snapshot)
         plan = part_of(snapshot, only)
-        instead = current_models(self._parts, snapshot, plan) if models == "current" else {}
+        instead = current_models(self._parts, snapshot, plan, add=False) if models == "current" else {}
         return grade(self._parts, snapshot, plan, full=paranoid, version=digest, instead=instead)
 
     def reproduce(
