@@ -14,7 +14,7 @@ from acceptance.plugin import installer
 
 from intaglio.core.context import Context
 from intaglio.core.difference import in_words
-from intaglio.core.errors import CannotReproduce, ModelUnavailable
+from intaglio.core.errors import CannotReproduce, Conflict, ModelUnavailable
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, node_type
 from intaglio.engine import environment as surroundings
@@ -128,7 +128,11 @@ def test_REP_3_a_version_is_marked_as_needing_a_model_that_is_gone_and_the_mark_
     assert "marked needs-legacy-model: deleted by the vendor" in shown
     copied(folder)
     assert studio.versions.reproduce(version).fidelity.verdict == "identical bytes", "a mark is a note, not a lock"
+    with pytest.raises(Conflict, match="marked already"):
+        studio.versions.legacy(version)
     studio.versions.legacy(version, holds=False)
+    with pytest.raises(Conflict, match="not marked"):
+        studio.versions.legacy(version, holds=False)
     assert [remark.holds for remark in studio.versions.remarks(version)] == [True, False]
     assert "no longer marked" in command("versions", "show", version).stdout
 

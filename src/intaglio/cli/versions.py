@@ -144,7 +144,14 @@ def import_(app: App, path: str) -> None:
     with app.open() as studio:
         digest, found = studio.versions.import_(path)
         attempts = len(studio.versions.history(digest))
-    app.show({"digest": digest, "version": found}, lambda: _words(digest, found, attempts))
+        gaps = studio.versions.snapshot(digest).gaps
+
+    def words() -> None:
+        _words(digest, found, attempts)
+        for gap in gaps:
+            say(f"  {gap.code}: {gap.message}")
+
+    app.show({"digest": digest, "version": found, "gaps": gaps}, words)
 
 
 def _files(files: list[Path]) -> None:

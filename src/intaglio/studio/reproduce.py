@@ -54,7 +54,8 @@ def reproduce(
     instead = current_models(parts, snapshot, plan, add=True) if models == "current" else {}
     predicted = grade(parts, snapshot, plan, full=full, version=digest, instead=instead)
     if predicted.grade == "partial":
-        raise _refused(parts, digest, version, predicted)
+        successors = models == "exact" and bool(current_models(parts, snapshot, plan, add=False))
+        raise _refused(parts, digest, version, predicted, successors=successors)
     replaced = instead | {name: model for name, model in by_name(parts, plan).items()}
     task, lock = queue(parts, _with_models(plan, replaced), reproduces=digest)
     for old, new in replaced.items():
@@ -78,17 +79,16 @@ def reproduce(
     return Reproduced(digest, version, predicted, task, fidelity, used)
 
 
-def _refused(parts: Parts, digest: str, version: Version, predicted: Grade) -> CannotReproduce:
-    """Why nothing is run, and the ways out."""
+def _refused(parts: Parts, digest: str, version: Version, predicted: Grade, *, successors: bool) -> CannotReproduce:
+    """Why nothing is run, and the ways out; `successors`: there are models that one could run with instead."""
     lacking = [gap for gap in predicted.gaps if gap.best == "partial"]
     reasons = "; ".join(gap.message for gap in lacking[:3])
     hint = lacking[0].remedy
     if all(gap.code in ("model.missing", "model.changed") for gap in lacking):
         name = f"{version.workflow.name}/{version.name}"
-        hint += (
-            f"\nOr run it with the model that is here now: intaglio versions reproduce {name} --models current"
-            f"\nOr note that it needs a model that is gone: intaglio versions legacy {name}"
-        )
+        if successors:
+            hint += f"\nOr run it with the model that is here now: intaglio versions reproduce {name} --models current"
+        hint += f"\nOr note that it needs a model that is gone: intaglio versions legacy {name}"
     marks = [remark for remark in parts.remarks.of(digest) if remark.what == LEGACY]
     if marks and marks[-1].holds:
         reasons += f"; marked on {marks[-1].created[:10]} by {marks[-1].author} as needing a model that is gone"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
+from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.snapshot import Snapshot
@@ -26,6 +26,7 @@ from intaglio.studio.reproduce import LEGACY, ModelChoice, Reproduced, current_m
 from intaglio.studio.saving import check_reason, version_record
 
 MIN_PREFIX = 6
+MAX_NOTE = 2000
 
 
 class Versions:
@@ -127,8 +128,19 @@ class Versions:
         return reproduce(self._parts, digest, version, only=only, models=models, watch=watch or Watch(), full=paranoid)
 
     def legacy(self, reference: str | Path, *, note: str = "", holds: bool = True) -> Remark:
-        """Mark a version as needing a model that is gone, or (`holds` False) take the mark back. Dated and signed."""
-        digest, _ = self.find(reference)
+        """Mark a version as needing a model that is gone, or (`holds` False) take the mark back. Dated and signed.
+
+        Raises Conflict when it is so already, Invalid for a note longer than a note.
+        """
+        digest, version = self.find(reference)
+        if len(note) > MAX_NOTE:
+            raise Invalid(f"a note of {len(note)} characters", hint=f"Use at most {MAX_NOTE}.")
+        marks = [remark.holds for remark in self._parts.remarks.of(digest) if remark.what == LEGACY]
+        if holds == bool(marks and marks[-1]):
+            state = "is marked already" if holds else "is not marked"
+            raise Conflict(
+                f"{version.workflow.name}/{version.name} {state}", hint="See it with: intaglio versions show"
+            )
         remark = Remark(
             version=digest,
             what=LEGACY,
