@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from acceptance.conftest import SCENES, Command, node, painting, ramp, write
 
-from intaglio.core.errors import CannotReproduce, Invalid, InvalidWorkflow, NotFound, UnpinnedModel
+from intaglio.core.errors import CannotReproduce, Invalid, InvalidWorkflow, ModelUnavailable, NotFound, UnpinnedModel
 from intaglio.core.image import Image
 from intaglio.core.plan import Plan
 from intaglio.engine.resolve import resolve
@@ -273,6 +273,26 @@ def test_MODEL_1_an_adapter_that_is_not_there_is_named_by_node_and_field(
         assert (getattr(caught.value, "step", ""), getattr(caught.value, "field", "")) == ("base", field)
     workflow = write(tmp_path / "w.json", "w", {"base": painted(loras=["ink", "inkk"])})
     assert "node 'base', params.loras[1]: no model 'inkk'" in command("tasks", "run", str(workflow)).stderr
+
+
+def test_MODEL_1_a_check_looks_the_models_up(shelf: Studio, tmp_path: Path, command: Command) -> None:
+    wrong = [*ABSENT, ({"embeddings": ["lantern", "lantern"]}, InvalidWorkflow, ""), ({"model": "nope"}, NotFound, "")]
+    for params, error, _ in wrong:
+        workflow = write(tmp_path / "w.json", "w", {"base": painted(**params)})
+        with pytest.raises(error):
+            shelf.workflows.check(workflow)
+        with pytest.raises(error):
+            shelf.workflows.lint(workflow)
+    assert "params.model: no model 'nope'" in command("workflows", "check", str(workflow)).stderr
+    assert shelf.workflows.list() == []
+    own = tmp_path / "own.safetensors"
+    own.write_bytes((SHIPPED / "ink.safetensors").read_bytes()[:-1] + b"\x01")
+    shelf.models.add(own, name="own")
+    workflow = write(tmp_path / "w.json", "w", {"base": painted(loras=["own", "ink"], embeddings=["lantern"])})
+    shelf.workflows.check(workflow)
+    own.unlink()
+    with pytest.raises(ModelUnavailable, match="own:v1 is missing"):
+        shelf.workflows.check(workflow)
 
 
 CASES: dict[str, dict[str, Any]] = {

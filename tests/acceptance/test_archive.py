@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from acceptance.conftest import SCENES, Command, node, painting, write
 from acceptance.models import WEIGHTS, copied, flipped
+from acceptance.weights import weights
 
-from intaglio.core.errors import Conflict, ModelUnavailable, NotFound
+from intaglio.core.errors import Conflict, Invalid, ModelUnavailable, NotFound
 from intaglio.studio.open import Studio
 
 NOTE = "note.txt"
@@ -135,6 +136,53 @@ def test_MODEL_3_a_hard_link_survives_replacement_and_a_change_inside_is_noticed
     assert (problem.kind, problem.versions) == ("kept-model", ("picture/v1",))
     with pytest.raises(ModelUnavailable, match="cannot be kept"):
         studio.models.keep("own")
+
+
+def test_MODEL_3_a_damaged_copy_is_never_promised_and_there_is_a_way_out(
+    studio: Studio, tmp_path: Path, command: Command
+) -> None:
+    folder = copied(tmp_path / "own")
+    studio.models.add(folder, name="own")
+    if studio.models.keep("own").kept.how != "hard link":
+        pytest.skip("this file system shares bytes in a better way")
+    right = (folder / WEIGHTS).read_bytes()
+    flipped(folder)
+    said = command("models", "verify", "own")
+    assert (said.returncode, "models restore" in said.stderr) == (4, False)
+    assert "the kept copy is damaged too" in said.stderr
+    before = files(folder)
+    for more in ([], ["--replace"], ["--to", str(tmp_path / "there")]):
+        refused = command("models", "restore", "own", *more)
+        assert (refused.returncode, "its kept copy is damaged" in refused.stderr) == (4, True)
+        assert f"Put the true content back at {folder}" in refused.stderr
+    assert (files(folder), (tmp_path / "there").exists()) == (before, False)
+    (folder / WEIGHTS).write_bytes(right)
+    assert command("models", "keep", "own:v1", "--copy").returncode == 0
+    flipped(folder)
+    assert (
+        "Its content is kept; put it back with: intaglio models restore own:v1"
+        in command("models", "verify", "own").stderr
+    )
+    assert command("models", "restore", "own", "--replace").returncode == 0
+    assert command("models", "verify", "own").returncode == 0
+
+
+def test_MODEL_3_a_model_is_restored_to_a_whole_path_and_never_into_another_models_folder(
+    studio: Studio, tmp_path: Path
+) -> None:
+    studio.models.add(weights(tmp_path / "ink.safetensors", b"ink"), name="ink")
+    studio.models.keep("ink")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    folder = copied(tmp_path / "own")
+    for to in (folder, folder / "ink.safetensors", folder / "unet" / "deep" / "ink.safetensors"):
+        with pytest.raises(Invalid, match="holds one model"):
+            studio.models.restore("ink", to=to)
+    assert not list(folder.rglob("ink*"))
+    restored = studio.models.restore("ink", to=tmp_path / "a" / "b" / "..")
+    assert restored.path == str(tmp_path / "a" / "ink.safetensors")
+    assert studio.models.about("ink").places[0] == tmp_path / "a" / "ink.safetensors"
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    assert studio.models.restore("ink", to=tmp_path / "link" / ".." / "i").path == str(tmp_path / "a" / "i")
 
 
 def test_MODEL_3_a_file_and_the_folder_it_is_put_together_with_are_kept_together(

@@ -454,9 +454,9 @@ def test_a_text_set_on_the_command_line_stays_as_it_is(
 
 def test_words_that_are_not_text_are_refused_before_the_work(refuse: Refuse) -> None:
     for line in (["--annotation", "\udcff"], ["--label", "a\udcff", "--annotation", "a"], ["--set", "in.image=\udcff"]):
-        refuse(["tasks", "run", "plain", *line], 2, "is not text", "UTF-8")
-    refuse(["versions", "show", "\udcff"], 2, "version is not text")
-    refuse(["assets", "add", "\udcff.png"], 2, "files is not text")
+        refuse(["tasks", "run", "plain", *line], 2, "is not UTF-8", "Write it in UTF-8")
+    refuse(["versions", "show", "\udcff"], 2, "version is not UTF-8")
+    refuse(["assets", "add", "\udcff.png"], 2, "files is not UTF-8")
 
 
 # -- the terminal -----------------------------------------------------------------------------------------------------
@@ -552,7 +552,7 @@ def test_the_reader_goes_away(bench: Bench) -> None:
         ("intaglio versions show caf\u00e9", {"PYTHONIOENCODING": "ascii"}, 3, "no version"),
         ("intaglio tasks show nothing", {"PYTHONOPTIMIZE": "1"}, 3, "no task 'nothing'"),
         ("intaglio tasks run plain.json --annotation optimized", {"PYTHONOPTIMIZE": "1"}, 0, "done"),
-        ("intaglio assets add $'\\xff.png'", {}, 2, "files is not text"),
+        ("intaglio assets add $'\\xff.png'", {}, 2, "files is not UTF-8"),
     ],
 )
 def test_odd_surroundings(bench: Bench, command: str, environment: dict[str, str], code: int, said: str) -> None:

@@ -488,3 +488,21 @@ def test_MODEL_1_a_folder_too_deep_to_open_is_said(studio: Studio, tmp_path: Pat
     found = studio.models.scan(tmp_path / "found")
     assert found.counts == {"new": 1, "broken": 1}
     assert "too deep" in only(found.findings, "broken").note
+
+
+def test_MODEL_1_show_tells_where_a_model_is_and_its_hashes(studio: Studio, tmp_path: Path, command: Command) -> None:
+    path = weights(tmp_path / "ink.safetensors", b"ink")
+    model = studio.models.add(path, name="ink")
+    first = command("models", "show", "ink").stdout
+    assert f"file     {path}\n" in first
+    assert "kept     no\n" in first
+    assert "intaglio models hash" in first
+    studio.models.hash_pending()
+    how = studio.models.keep("ink").kept.how
+    digits = sha256(path.read_bytes()).hexdigest()
+    shown = command("models", "show", "ink").stdout.splitlines()
+    assert {f"SHA-256  {digits}", f"AutoV2   {digits[:10]}", f"kept     yes, as a {how}"} <= set(shown)
+    path.unlink()
+    assert f"file     {path} (gone)" in command("models", "show", model.digest).stdout
+    report = json.loads(command("models", "show", "ink", "--json").stdout)
+    assert (report["places"], report["kept"], report["hashes"]["sha256"]) == ([str(path)], how, digits)

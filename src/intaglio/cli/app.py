@@ -78,7 +78,9 @@ def _refuse_half_characters(ctx: click.Context) -> None:
     for name, value in ctx.params.items():
         for word in value if isinstance(value, tuple) else (value,):
             if isinstance(word, str) and _broken(word):
-                raise Invalid(f"{name} is not text: {word!r}", hint="Write it in UTF-8; rename a file of such a name.")
+                raise Invalid(
+                    f"{name} is not UTF-8: {word[:120]!r}", hint="Write it in UTF-8; rename a file of such a name."
+                )
 
 
 def _broken(text: str) -> bool:

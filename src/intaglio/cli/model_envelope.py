@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from intaglio.cli.app import App, common, is_terminal, say, short, table
 
@@ -17,7 +18,10 @@ _HEAD = ("condition", "before -> after", "identical", "largest", "pixels", "PSNR
 
 
 def _listed(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
-    return [word.strip() for word in value.split(",") if word.strip()]
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if not words and ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT:
+        raise click.BadParameter("names nothing")
+    return words
 
 
 @click.command()

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 import click
 
 from intaglio.cli import model_archive, model_files
 from intaglio.cli.app import App, common, counting, say, short, size, table
 from intaglio.cli.model_envelope import envelope
 from intaglio.core.errors import Invalid, ModelUnavailable
+
+if TYPE_CHECKING:
+    from intaglio.studio.modelcheck import About
+
+_HASHES = ("sha256", "autov1", "tensors")
 
 
 @click.group()
@@ -80,9 +88,12 @@ def list_(app: App) -> None:
 @click.argument("model")
 @common
 def show(app: App, model: str) -> None:
-    """The record of a model: NAME (the newest), NAME:VERSION, or a digest."""
+    """The record of a model, where it is, and its hashes: NAME (the newest), NAME:VERSION, or a digest."""
+    from intaglio.core.record import plain
+
     with app.open() as studio:
-        found = studio.models.find(model)
+        known = studio.models.about(model)
+    found = known.model
 
     def words() -> None:
         rows = [
@@ -93,10 +104,23 @@ def show(app: App, model: str) -> None:
             ("added", found.added),
         ]
         rows += [(name, str(value)) for name, value in found.defaults.items()]
-        table(rows)
+        rows += [("file", f"{path}{'' if os.path.lexists(path) else ' (gone)'}") for path in known.places]
+        rows.append(("kept", f"yes, as a {known.kept}" if known.kept else "no"))
+        table([*rows, *_hashes(known)])
         table([(part.path, size(part.size), short(part.digest)) for part in found.files], "  ")
 
-    app.show(found, words)
+    others = {} if known.hashes is None else {name: getattr(known.hashes, name) for name in _HASHES}
+    places = [str(path) for path in known.places]
+    app.show({**plain(found), "places": places, "kept": known.kept, "hashes": others}, words)
+
+
+def _hashes(known: About) -> list[tuple[str, str]]:
+    """Other tools' names for a single file; a folder has none."""
+    if known.hashes is None:
+        return [] if known.model.files else [("SHA-256", "not computed yet: intaglio models hash")]
+    hashes = known.hashes
+    rows = [("SHA-256", hashes.sha256), ("AutoV1", hashes.autov1), ("AutoV2", hashes.sha256[:10])]
+    return [(name, text) for name, text in (*rows, ("AutoV3", hashes.tensors[:12])) if text]
 
 
 @models.command()

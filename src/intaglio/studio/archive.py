@@ -97,7 +97,7 @@ def problem(parts: Parts, kept: KeptModel, *, full: bool) -> str:
     return ""
 
 
-def way_out(model: ModelVersion, path: Path | str) -> str:
+def way_out(model: ModelVersion, path: Path) -> str:
     """What a user can do when what is kept of a model is damaged."""
     return (
         f"Put the true content back at {path}, by download or from a backup, then keep it with bytes of its own: "
@@ -134,7 +134,7 @@ def restore(
         )
     if os.path.lexists(target) and not replace:
         if wrong := problem(parts, kept, full=False):
-            raise _damaged(model, target, wrong)
+            raise _damaged(parts, model, wrong)
         raise Conflict(
             f"{target} is there, and is not the recorded content",
             hint="Restore it elsewhere (--to PATH), or set what is there aside under another name (--replace).",
@@ -152,17 +152,17 @@ def restore(
         except FileNotFoundError as error:
             raise StorageFailed(f"{target} cannot be written: {error.filename} could not be made") from error
         except Damaged as error:
-            raise _damaged(model, target, str(error)) from error
+            raise _damaged(parts, model, str(error)) from error
         finally:
             disk.remove_tree(half)
         disk.sync_folder(target.parent)
     return how, aside
 
 
-def _damaged(model: ModelVersion, target: Path, wrong: str) -> Damaged:
+def _damaged(parts: Parts, model: ModelVersion, wrong: str) -> Damaged:
     return Damaged(
         f"{model.name}:{model.version} cannot be restored, its kept copy is damaged: {wrong}; nothing was changed",
-        hint=way_out(model, target),
+        hint=way_out(model, parts.models.get(model.name, model.version)[1]),
     )
 
 

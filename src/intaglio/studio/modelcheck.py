@@ -10,7 +10,7 @@ from pathlib import Path
 
 from intaglio.core.errors import Invalid
 from intaglio.core.gaps import ModelState
-from intaglio.core.model import ModelVersion
+from intaglio.core.model import ModelHashes, ModelVersion
 from intaglio.store.proofs import StatSignature, file_subject
 from intaglio.studio import hashes
 from intaglio.studio.parts import Parts
@@ -29,6 +29,17 @@ class ModelCheck:
     state: ModelState
     found: str
     hint: str = ""
+
+
+@dataclass(frozen=True)
+class About:
+    """All that is known of a model: where its content was added or seen (the first place is where it is looked for
+    first), how it is kept ("" when it is not), and other tools' names for it, None while nobody computed them."""
+
+    model: ModelVersion
+    places: tuple[Path, ...]
+    kept: str
+    hashes: ModelHashes | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ def check_at(
     now = {part.path: part.digest for part in files}
     differing = sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
     which = f" ({', '.join(differing[:3])}{', ...' if len(differing) > 3 else ''})" if model.files else ""
+    known = parts.models.under_digest(found)
+    which += f", which is {known[0][0].name}:{known[0][0].version}" if known else ""
     same = f"; {SAME_WEIGHTS}" if hashes.same_weights(parts, model.digest, found, path) else ""
     return ModelCheck(model, path, "changed", f"{path} is now {found}{which}{same}")
 
@@ -66,6 +79,14 @@ def places_of(parts: Parts, digest: str) -> list[tuple[ModelVersion, Path]]:
     places = [(found[path], path) for path in reversed(found)]
     seen = [Path(place.path) for place in parts.model_index.of(digest)]
     return places + [(newest, path) for path in dict.fromkeys(seen) if path not in found]
+
+
+def about(parts: Parts, model: ModelVersion) -> About:
+    """What is known of a model, without a look at its file. Raises NotFound, Damaged."""
+    _, first = parts.models.get(model.name, model.version)
+    places = (first, *(path for _, path in places_of(parts, model.digest)))
+    kept = parts.kept.get(model.digest)
+    return About(model, tuple(dict.fromkeys(places)), kept.how if kept else "", parts.model_index.hashes(model.digest))
 
 
 def proven(parts: Parts, paths: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
+from intaglio.core.canonical import PREFIX
 from intaglio.core.context import ModelFile
 from intaglio.core.envelope import Envelope
 from intaglio.core.errors import Damaged, Invalid, ModelUnavailable, NotFound
@@ -17,7 +18,7 @@ from intaglio.studio.archive import Archived, Restored
 from intaglio.studio.envelope import PICTURES, Following, measure
 from intaglio.studio.files import placed
 from intaglio.studio.hashes import Hashed
-from intaglio.studio.modelcheck import ModelCheck, Verified, check_at
+from intaglio.studio.modelcheck import About, ModelCheck, Verified, check_at
 from intaglio.studio.parts import Parts
 from intaglio.studio.scan import Finding, Scanned
 from intaglio.studio.search import Found
@@ -112,6 +113,10 @@ class Models:
             raise Invalid(f"model {reference!r} is a {model.model_kind}, not a {kind}")
         return model
 
+    def about(self, reference: str) -> About:
+        """All that is known of the model a reference means; its file is not looked at. Raises NotFound, Conflict."""
+        return modelcheck.about(self._parts, search.resolve(self._parts, reference))
+
     def check(self, digest: str, *, full: bool = False, progress: Progress | None = None) -> ModelCheck:
         """Whether a model's file is still the recorded content; `full` reads every byte again.
 
@@ -191,6 +196,7 @@ class Models:
 
         Raises NotFound for a digest that no scan saw, UnsafeModel when the file is another by now.
         """
+        digest = digest if digest.startswith(PREFIX) else PREFIX + digest.lower()
         places = [place for place in self._parts.model_index.of(digest) if not place.gone]
         if not places:
             raise NotFound("model file", digest, hint="Scan the folder that it is in: intaglio models scan DIR")

@@ -63,7 +63,8 @@ def check_takes(node_type: NodeType, model: ModelVersion) -> None:
         why = f"it needs {', '.join(unknown)}, for which there is no probe"
     if why:
         raise Invalid(
-            f"no envelope can be measured under {node_type.name}: {why}", hint="Name others with --nodes text-to-image"
+            f"no envelope can be measured under {node_type.name}: {why}",
+            hint="An envelope is measured for a checkpoint, under nodes that draw with it: --nodes NAME,NAME",
         )
 
 
