@@ -276,7 +276,12 @@ def test_MODEL_1_an_adapter_that_is_not_there_is_named_by_node_and_field(
 
 
 def test_MODEL_1_a_check_looks_the_models_up(shelf: Studio, tmp_path: Path, command: Command) -> None:
-    wrong = [*ABSENT, ({"embeddings": ["lantern", "lantern"]}, InvalidWorkflow, ""), ({"model": "nope"}, NotFound, "")]
+    twice: dict[str, Any] = {"embeddings": ["lantern", "lantern"]}
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        *ABSENT,
+        (twice, InvalidWorkflow, ""),
+        ({"model": "nope"}, NotFound, ""),
+    ]
     for params, error, _ in wrong:
         workflow = write(tmp_path / "w.json", "w", {"base": painted(**params)})
         with pytest.raises(error):

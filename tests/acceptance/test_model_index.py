@@ -21,7 +21,7 @@ from acceptance.models import copied, flipped
 from acceptance.weights import weights
 from blake3 import blake3
 
-from intaglio.core.errors import Conflict, NotFound, UnpinnedModel, UnsafeModel
+from intaglio.core.errors import Conflict, Invalid, NotFound, UnpinnedModel, UnsafeModel
 from intaglio.studio.open import Studio
 from intaglio.studio.scan import Finding
 
@@ -312,7 +312,10 @@ def test_MODEL_6_a_pickle_is_indexed_and_refused_until_that_digest_is_allowed(
         studio.models.find(digest)
     with pytest.raises(NotFound):
         studio.models.allow("blake3:" + "0" * 64, name="old")
-    assert studio.models.allow(digest, name="old").pickle_allowed
+    safe = weights(tmp_path / "safe" / "ink.safetensors", b"ink")
+    with pytest.raises(Invalid, match="nothing to allow"):
+        studio.models.allow(only(studio.models.scan(safe.parent).findings, "new").digest, name="other")
+    assert studio.models.allow(digest.removeprefix("blake3:"), name="old").pickle_allowed
     assert studio.models.scan(path.parent).counts == {"unchanged": 1}
     path.write_bytes(pickle.dumps([_Bomb()]))
     with pytest.raises(UnsafeModel, match="not the file that was allowed"):

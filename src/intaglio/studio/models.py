@@ -16,6 +16,7 @@ from intaglio.core.model import ModelRef, ModelVersion
 from intaglio.studio import archive, clock, hashes, modelcheck, registry, scan, search
 from intaglio.studio.archive import Archived, Restored
 from intaglio.studio.envelope import PICTURES, Following, measure
+from intaglio.studio.examine import UNSAFE
 from intaglio.studio.files import placed
 from intaglio.studio.hashes import Hashed
 from intaglio.studio.modelcheck import About, ModelCheck, Verified, check_at
@@ -194,12 +195,19 @@ class Models:
     def allow(self, digest: str, *, name: str, version: str = "", config: str | Path = "") -> ModelVersion:
         """Keep an indexed pickle file under a name: exactly that content may then be loaded although it can run code.
 
-        Raises NotFound for a digest that no scan saw, UnsafeModel when the file is another by now.
+        Raises NotFound for a digest that no scan saw, Invalid for one of no pickle, UnsafeModel when the file is
+        another by now.
         """
         digest = digest if digest.startswith(PREFIX) else PREFIX + digest.lower()
         places = [place for place in self._parts.model_index.of(digest) if not place.gone]
         if not places:
             raise NotFound("model file", digest, hint="Scan the folder that it is in: intaglio models scan DIR")
+        allowed = any(model.pickle_allowed for model, _ in self._parts.models.under_digest(digest))
+        if not allowed and not any(place.what.startswith(UNSAFE) for place in places):
+            raise Invalid(
+                f"{places[0].path} runs no code when it is loaded, so there is nothing to allow",
+                hint="Keep it under a name with: intaglio models add PATH --name NAME",
+            )
         return self.add(places[0].path, name=name, version=version, config=config, allow_pickle=digest)
 
     def file(self, reference: ModelRef, *, full: bool = False, kept: bool = True) -> ModelFile:
