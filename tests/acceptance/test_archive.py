@@ -360,3 +360,25 @@ def test_MODEL_4_other_versions_and_other_names_stay(studio: Studio, tmp_path: P
         studio.library.remove_model(first.digest)
     studio.library.remove_model(first.digest, agreed=True)
     assert {entry.name for entry, _ in studio.models.list()} == {"own", "scenes"}
+
+
+def test_LIN_1_what_was_made_from_a_model_and_what_made_a_picture(studio: Studio, tmp_path: Path) -> None:
+    folder = copied(tmp_path / "own")
+    studio.models.add(folder, name="own")
+    made = {}
+    for name in ("own", "scenes"):
+        workflow = write(
+            tmp_path / f"{name}.json",
+            name,
+            {"base": node("text-to-image", **painting(model=name), seed=3), "out": node("output", "base")},
+        )
+        made[name] = studio.tasks.run(workflow, annotation=f"made with {name}")
+    versions = {name: studio.versions.find(task.version)[1] for name, task in made.items()}
+    from_own = studio.library.impact("own").versions
+    assert [hit.version for hit in from_own] == ["own/v1"], "what was made from it, and nothing else"
+    snapshot = studio.versions.snapshot("own/v1")
+    (output,) = versions["own"].outputs
+    assert {model.name for model in snapshot.models.values()} == {"own"}
+    assert snapshot.models[studio.models.find("own").digest].files, "down to every file of it"
+    assert studio.versions.find(made["own"].id)[1] == versions["own"]
+    assert output.asset in snapshot.assets

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import App, common, counting, say, short, size, table
+from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table
 from intaglio.core.errors import Conflict, Invalid, StorageFailed
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from intaglio.imaging.clips import ClipNumbers
     from intaglio.imaging.metrics import Difference
     from intaglio.studio.compare import Comparison, Side
-
-NOT_IDENTICAL = 10
 
 
 @click.group()

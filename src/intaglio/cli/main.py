@@ -65,7 +65,7 @@ def cli(ctx: click.Context, library: str | None) -> None:
     """Run generative workflows, keep everything that made each picture, bring any of them back.
 
     Exit codes: 0 done (reproduce: identical), 1 a node failed, 2 bad input, 3 not found, 4 unavailable,
-    10 reproduced but not identical, 130 cancelled.
+    10 compared or reproduced and not identical, 130 cancelled.
     """
     ctx.obj = App(library=library)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,7 +13,7 @@ from intaglio.core.errors import Conflict, InvalidImage
 from intaglio.core.fidelity import SIMILAR_SSIM, Verdict
 from intaglio.store import disk
 from intaglio.store.filehash import hash_open
-from intaglio.studio.files import is_file
+from intaglio.studio.files import is_file, write_whole
 
 if TYPE_CHECKING:
     from intaglio.core.image import Image
@@ -197,7 +196,7 @@ def _written(folder: Path, found: Comparison, old: Image, new: Image) -> tuple[s
         raise Conflict(f"{folder} is a file", hint="Name a folder.")
     disk.make_tree(folder)
     for name, data in files.items():
-        _write(folder / name, data)
+        write_whole(folder / name, data)
     disk.sync_folder(folder)
     return tuple(str(folder / name) for name in sorted(files))
 
@@ -208,12 +207,3 @@ def _title(found: Comparison) -> str:
         return f"{found.verdict}; worst frame {worst.index} at {worst.seconds:.3f} s, SSIM {worst.difference.ssim:.4f}"
     ssim = "" if found.difference is None else f", SSIM {found.difference.ssim:.4f}"
     return f"{found.verdict}{ssim}"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with disk.removed_on_failure([temporary]):
-        disk.write_new(temporary, data, 0o644)
-        disk.sync_file(temporary)
-        disk.rename(temporary, path)

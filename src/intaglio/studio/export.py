@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.store import disk
-from intaglio.studio.files import is_file
+from intaglio.studio.files import is_file, write_whole
 from intaglio.studio.parts import Parts
 
 
@@ -31,18 +30,9 @@ def export(parts: Parts, digest: str, version: Version, folder: Path) -> list[Pa
         raise Conflict(f"{folder} is a file", hint="Export into a folder.")
     disk.make_tree(folder)
     for name, data in files.items():
-        _write(folder / name, data)
+        write_whole(folder / name, data)
     disk.sync_folder(folder)
     return [folder / name for name in files]
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with disk.removed_on_failure([temporary]):
-        disk.write_new(temporary, data, 0o644)
-        disk.sync_file(temporary)
-        disk.rename(temporary, path)
 
 
 def seed_record(digest: str, version: Version, snapshot: Snapshot) -> dict[str, Any]:

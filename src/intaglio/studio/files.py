@@ -1,12 +1,14 @@
-"""Names of files as people give them: any text may come, and most of it names no file."""
+"""Files that people name: any text may come, and most of it names no file; and the writing of those they ask for."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from pathlib import Path
 
 from intaglio.core.errors import Invalid
+from intaglio.store import disk
 
 
 def is_file(given: str | os.PathLike[str]) -> bool:
@@ -35,3 +37,12 @@ def placed(given: str | os.PathLike[str]) -> Path:
     if ".." not in path.parts:
         return path
     return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that a person asked for, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with disk.removed_on_failure([temporary]):
+        disk.write_new(temporary, data, 0o644)
+        disk.sync_file(temporary)
+        disk.rename(temporary, path)
