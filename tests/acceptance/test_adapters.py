@@ -119,6 +119,15 @@ def test_MODEL_1_REP_1_everything_at_once_through_the_command_and_back(
     assert seeds["base"]["models"]["loras[1]"]["digest"] == shelf.models.find("dusk").digest
 
 
+def test_MODEL_1_the_example_that_ships_runs_as_it_is_written(shelf: Studio) -> None:
+    example = SCENES.parents[1] / "examples" / "ink.yaml"
+    task = shelf.tasks.run(example, annotation="as written")
+    snapshot = shelf.tasks.snapshot(task.id)
+    assert {model.name for model in snapshot.models.values()} == {"scenes", "ink", "dusk", "lantern", "vae-soft"}
+    assert [output.node for output in snapshot.outputs] == ["drawing", "evening"]
+    assert shelf.versions.reproduce(task.version).fidelity.verdict == "identical bytes"
+
+
 def test_MODEL_1_each_adapter_takes_part_and_a_weight_counts(shelf: Studio, pictures: Path) -> None:
     lantern = "a red house under a <lantern> sky"
     nodes = {
