@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,19 @@ def test_SNAP_1_a_version_goes_from_one_library_to_another_and_comes_back_identi
     assert elsewhere.library.check().problems == ()
     elsewhere.versions.export(digest, exported.parent / "again")
     assert (exported.parent / "again" / "record.json").read_bytes() == (exported / "record.json").read_bytes()
+
+
+def test_VER_8_two_who_import_it_at_once_keep_it_once(exported: Path, tmp_path: Path) -> None:
+    with init(tmp_path / "shared", Settings(author="Grace")) as shared:
+        command = [sys.executable, "-m", "intaglio", "versions", "import", str(exported), "--json"]
+        environment = {**os.environ, "INTAGLIO_LIBRARY": str(shared.root)}
+        running = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+            for _ in range(4)
+        ]
+        found = {json.loads(process.communicate()[0])["digest"] for process in running}
+        assert len(found) == len(shared.versions.list()) == len(shared.tasks.list()) == 1
+        assert shared.library.check().problems == ()
 
 
 def test_SNAP_1_results_of_others_are_never_reused(exported: Path, elsewhere: Studio, chain: Path) -> None:

@@ -51,10 +51,6 @@ def import_record(parts: Parts, path: Path) -> tuple[str, Version]:
     """
     file = path / RECORD if path.is_dir() else path
     read = _read(file)
-    known = parts.versions.find(snapshot_prefix=digest(read.snapshot))
-    if known:
-        _take_pictures(parts, file.parent, read.snapshot)
-        return known[0]
     _take_pictures(parts, file.parent, read.snapshot)
     return _keep(parts, read)
 
@@ -175,6 +171,10 @@ def _check_plan(plan: Plan) -> None:
 def _keep(parts: Parts, read: _Read) -> tuple[str, Version]:
     snapshot = read.snapshot
     with parts.database.write():
+        # Looked for in the same transaction, so that two who import it at once keep it once.
+        known = parts.versions.find(snapshot_prefix=digest(snapshot))
+        if known:
+            return known[0]
         number, document = parts.workflows.add(snapshot.workflow)
         workflow = WorkflowRef(
             name=snapshot.workflow.name, version=number, digest=document, changes=snapshot.plan.workflow.changes
