@@ -135,21 +135,22 @@ class Versions:
         digest, version = self.find(reference)
         if len(note) > MAX_NOTE:
             raise Invalid(f"a note of {len(note)} characters", hint=f"Use at most {MAX_NOTE}.")
-        marks = [remark.holds for remark in self._parts.remarks.of(digest) if remark.what == LEGACY]
-        if holds == bool(marks and marks[-1]):
-            state = "is marked already" if holds else "is not marked"
-            raise Conflict(
-                f"{version.workflow.name}/{version.name} {state}", hint="See it with: intaglio versions show"
+        with self._parts.database.write():  # looked at and kept as one, whoever else marks it now
+            marks = [remark.holds for remark in self._parts.remarks.of(digest) if remark.what == LEGACY]
+            if holds == bool(marks and marks[-1]):
+                state = "is marked already" if holds else "is not marked"
+                raise Conflict(
+                    f"{version.workflow.name}/{version.name} {state}", hint="See it with: intaglio versions show"
+                )
+            remark = Remark(
+                version=digest,
+                what=LEGACY,
+                holds=holds,
+                note=note.strip(),
+                created=clock.now(),
+                author=self._parts.settings.author,
             )
-        remark = Remark(
-            version=digest,
-            what=LEGACY,
-            holds=holds,
-            note=note.strip(),
-            created=clock.now(),
-            author=self._parts.settings.author,
-        )
-        self._parts.remarks.add(remark)
+            self._parts.remarks.add(remark)
         return remark
 
     def remarks(self, reference: str | Path) -> builtins.list[Remark]:
