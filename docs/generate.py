@@ -16,6 +16,7 @@ import click
 
 from intaglio.cli.main import cli
 from intaglio.core.asset import Asset
+from intaglio.core.branch import Branch, WorkflowRemark
 from intaglio.core.codec import json_schema
 from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Environment
@@ -25,14 +26,16 @@ from intaglio.core.plan import Plan
 from intaglio.core.seeds import LARGEST
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Event, NodeRecord, Task
+from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import MAX_NODES, NAME, NODE_ID, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
 
 DOCS = Path(__file__).resolve().parent
 RECORDS: tuple[Any, ...] = (
-    Asset, Counter, Envelope, Environment, Event, KeptModel, ModelHashes, ModelPlace, ModelVersion, NodeRecord, Plan,
-    Remark, Reproduction, Snapshot, Task, Version, Workflow, WorkflowEntry,
+    Asset, Branch, Counter, Envelope, Environment, Event, KeptModel, ModelHashes, ModelPlace, ModelVersion, NodeRecord,
+    Plan, Remark, Reproduction, Snapshot, Task, Variation, VariationRemark, VariationRun, Version, Workflow,
+    WorkflowEntry, WorkflowRemark,
 )  # fmt: skip
 WIDTH = 100
 

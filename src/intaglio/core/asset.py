@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from intaglio.core.record import record
+from intaglio.core.record import later, record
 
 ADDRESS = "intaglio:asset/"
 
@@ -14,7 +14,7 @@ class Asset:
     """Bytes with their media type; for pictures the size in pixels and the pixel digest too.
 
     `pixels` is "" where it is not known: for what is no picture, and for pictures of more than 8 bits a channel, whose
-    pixels do not fit the 8-bit digest.
+    pixels do not fit the 8-bit digest. A clip has `frames`, and lasts `seconds`; for anything else both are 0.
     """
 
     kind: Literal["asset"] = "asset"
@@ -25,6 +25,8 @@ class Asset:
     width: int = 0
     height: int = 0
     pixels: str = ""
+    frames: int = later(0)
+    seconds: float = later(0.0)
 
     @property
     def address(self) -> str:

@@ -135,6 +135,13 @@ class RecordMismatch(Invalid):
     hint = "Trust the picture or the record, not both; search for the picture with its record removed."
 
 
+class NoPlaceInside(Invalid):
+    """A file that cannot take its record in without harm; the record goes beside it."""
+
+    code = "record.no_place"
+    hint = "Keep the record in a file beside it."
+
+
 class Conflict(IntaglioError):
     """What is asked contradicts what is already there."""
 

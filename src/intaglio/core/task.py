@@ -8,15 +8,17 @@ from typing import Literal
 
 from intaglio.core.errors import Conflict
 from intaglio.core.plan import WorkflowRef
-from intaglio.core.record import EMPTY, Json, record
+from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import ExecutedSeed
 
-Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
+Status = Literal["queued", "running", "waiting", "done", "failed", "cancelled", "interrupted"]
 
 # Only forward. A task that did not finish may be taken up again: that is a new attempt, and it is counted.
 FORWARD: Mapping[Status, frozenset[Status]] = {
     "queued": frozenset({"running", "cancelled", "interrupted"}),
-    "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
+    "running": frozenset({"waiting", "done", "failed", "cancelled", "interrupted"}),
+    # It has its snapshot, and is final once the reason for its version is given.
+    "waiting": frozenset({"done", "cancelled"}),
     "interrupted": frozenset({"running", "cancelled"}),
     "failed": frozenset({"running"}),
     "cancelled": frozenset({"running"}),
@@ -36,11 +38,15 @@ class Failure:
 
 @record
 class Reason:
-    """Why a version is made: its label and annotation; `none` is the explicit wish to go without an annotation."""
+    """Why a version is made: its label and annotation; `none` is the explicit wish to go without an annotation.
+
+    `fields` are the answers to what else the workflow's form asks for.
+    """
 
     label: str = ""
     annotation: str = ""
     none: bool = False
+    fields: Mapping[str, str] = later(EMPTY)
 
     @property
     def given(self) -> bool:
@@ -80,6 +86,7 @@ class Task:
 class NodeRecord:
     """What one step did: its executed seed, its content key, inputs and outputs by digest, when, and what it noted.
 
+    `assets` are the reference files it took, by parameter.
     `reused_from` names the task whose outputs were taken over, "" when the step really ran. Seconds are wall time,
     waiting for the backend and loading a model included.
     """
@@ -100,6 +107,7 @@ class NodeRecord:
     attempt: int
     reused_from: str = ""
     notes: tuple[str, ...] = ()
+    assets: Mapping[str, str] = later(EMPTY)
 
 
 @record

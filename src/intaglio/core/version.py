@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from intaglio.core.plan import WorkflowRef
-from intaglio.core.record import Json, record
+from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output
 
@@ -20,7 +20,8 @@ class Version:
     """Number and label within its workflow's history, the annotation, and what it keeps.
 
     `unannotated` is True when going without an annotation was asked for explicitly. `snapshot`, `parent` are digests;
-    `references` are the addresses of reference files, by step and parameter.
+    `references` are the addresses of reference files, by step and parameter. `fields` are the answers to what else the
+    workflow's form asked for. `restores` is the digest of the version that this one goes back to, "" for none.
     """
 
     kind: Literal["version"] = "version"
@@ -40,6 +41,8 @@ class Version:
     models: Mapping[str, Mapping[str, str]]
     references: Mapping[str, Mapping[str, str]]
     outputs: tuple[Output, ...]
+    fields: Mapping[str, str] = later(EMPTY)
+    restores: str = later("")
 
     @property
     def name(self) -> str:
@@ -51,7 +54,8 @@ class Version:
 class Remark:
     """What somebody said of a version later, with name and date; `version` is its digest. Said again, the last counts.
 
-    `what` is "needs-legacy-model": it cannot come back until a model that is gone returns. `holds` False takes it back.
+    `what` is "needs-legacy-model" (it cannot come back until a model that is gone returns), "approved", "rejected",
+    "tag" (`value` is the tag), "comment" or "annotation" (`note` is what was added). `holds` False takes it back.
     """
 
     kind: Literal["remark"] = "remark"
@@ -60,6 +64,7 @@ class Remark:
     what: str
     holds: bool
     note: str = ""
+    value: str = later("")
     created: str
     author: str
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from intaglio.core.canonical import LARGEST_EXACT
 from intaglio.core.errors import IntaglioError, InvalidWorkflow
-from intaglio.core.record import EMPTY, Json, record
+from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import exact_seed
 
 NODE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
@@ -39,11 +39,12 @@ class Node:
 class Pin:
     """What an approval captured for a node: its seed, and its models by digest, where they stand ("model", "loras[0]").
 
-    Production uses it.
+    `assets` are its reference files by address, by parameter. Production uses it.
     """
 
     seed: str = ""
     models: Mapping[str, str] = EMPTY
+    assets: Mapping[str, str] = later(EMPTY)
 
 
 @record
@@ -125,12 +126,13 @@ def _pin(node_id: str, value: object, nodes: Mapping[str, Node]) -> Pin:
     if node_id not in nodes:
         raise InvalidWorkflow("is pinned, but is not a node of this workflow", node=node_id, field="pins")
     pin = _mapping(value, node_id, "pins")
-    _known(pin, {"seed", "models"}, node_id)
-    models = _mapping(pin.get("models", {}), node_id, "pins.models")
-    return Pin(
-        seed=_seed(pin.get("seed", ""), node_id),
-        models={key: _text(model, node_id, f"pins.models.{key}") for key, model in models.items()},
-    )
+    _known(pin, {"seed", "models", "assets"}, node_id)
+    held = {name: _mapping(pin.get(name, {}), node_id, f"pins.{name}") for name in ("models", "assets")}
+    texts = {
+        name: {key: _text(value, node_id, f"pins.{name}.{key}") for key, value in values.items()}
+        for name, values in held.items()
+    }
+    return Pin(seed=_seed(pin.get("seed", ""), node_id), models=texts["models"], assets=texts["assets"])
 
 
 def _seed(value: object, node_id: str) -> str:

@@ -11,7 +11,7 @@ from intaglio.core.record import record
 from intaglio.core.workflow import Workflow
 from intaglio.engine.checks import Checked
 from intaglio.engine.resources import Resources
-from intaglio.engine.settle import fixed_seed, model_references, pinned_or
+from intaglio.engine.settle import file_or_pin, fixed_seed, model_references, pinned_or
 
 Level = Literal["error", "remark"]
 EXACT_DTYPE = "float32"
@@ -47,7 +47,13 @@ def findings_of(
         own = [*_seed(workflow, item), *_nature(item)]
         above = sorted({name for origin, _ in item.sources.values() for name in loose[origin]})[: _MOST_NAMED + 1]
         loose[node_id] = [node_id, *above] if own else above
-        found += [*own, *_models(workflow, item, resources), *_upstream(item, above), *_files(item), *_backend(item)]
+        found += [
+            *own,
+            *_models(workflow, item, resources),
+            *_upstream(item, above),
+            *_files(workflow, item),
+            *_backend(item),
+        ]
     return found
 
 
@@ -111,10 +117,12 @@ def _upstream(item: Checked, above: list[str]) -> Iterator[Finding]:
         )
 
 
-def _files(item: Checked) -> Iterator[Finding]:
+def _files(workflow: Workflow, item: Checked) -> Iterator[Finding]:
     for param in item.type.params:
-        given = item.given.get(param.name)
-        if param.type == "image" and given is not None and not given.startswith((ADDRESS, PREFIX)):
+        if param.type != "image" or item.given.get(param.name) is None:
+            continue
+        given = file_or_pin(workflow, item, param.name)
+        if not given.startswith((ADDRESS, PREFIX)):
             yield Finding(
                 level="remark",
                 code="input.unpinned",

@@ -38,7 +38,7 @@ def settled(workflow: Workflow, item: Checked, resources: Resources) -> Settled:
     for param in item.type.params:
         if param.type == "image" and param.name in item.given:
             with _located(item, param.name):
-                assets[param.name] = resources.take_image(item.given[param.name])
+                assets[param.name] = resources.take_image(file_or_pin(workflow, item, param.name))
     params = {
         param.name: _value(item, param, models, resources)
         for param in item.type.params
@@ -82,6 +82,14 @@ def pinned_or(workflow: Workflow, item: Checked, name: str, typed: str) -> str:
     if workflow.mode == "production" and pin is not None and name in pin.models:
         return pin.models[name]
     return typed
+
+
+def file_or_pin(workflow: Workflow, item: Checked, name: str) -> str:
+    """The reference file that counts: in production the one an approval captured, where it did."""
+    pin = workflow.pins.get(item.id)
+    if workflow.mode == "production" and pin is not None and name in pin.assets:
+        return pin.assets[name]
+    return str(item.given[name])
 
 
 def fixed_seed(workflow: Workflow, item: Checked) -> ExecutedSeed | None:

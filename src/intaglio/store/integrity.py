@@ -13,7 +13,8 @@ from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
 from intaglio.store.rows import NODE_RECORDS, SEALED, VERSIONS
-from intaglio.store.schema import documents, metadata, step_outputs, version_outputs
+from intaglio.store.schema import documents, metadata, step_inputs, step_outputs, version_outputs
+from intaglio.store.tasks import inputs_of
 
 _NAMES = {records.table.name: records for records in SEALED}
 
@@ -52,8 +53,9 @@ def _check_pages(connection: Connection) -> Iterator[Problem]:
 
 
 def _check_outputs(connection: Connection) -> Iterator[Problem]:
-    """Every sealed row, and the two tables of outputs against the records they are taken from."""
+    """Every sealed row, and the tables of inputs and outputs against the records they are taken from."""
     steps: set[tuple[object, ...]] = set()
+    taken: set[tuple[object, ...]] = set()
     kept: set[tuple[object, ...]] = set()
     for records in SEALED:
         for row in connection.execute(select(records.table)):
@@ -63,18 +65,21 @@ def _check_outputs(connection: Connection) -> Iterator[Problem]:
                 yield Problem(records.kind, records.name(row), str(error))
                 continue
             if records is NODE_RECORDS:
-                steps.update((record.task, record.step, record.attempt, *output) for output in record.outputs.items())
+                at = (record.task, record.step, record.attempt)
+                steps.update((*at, *output) for output in record.outputs.items())
+                taken.update((*at, *each) for each in inputs_of(record).items())
             elif records is VERSIONS:
                 kept.update((row.digest, output.asset) for output in record.outputs)
-    for table, kind, named, expected in (
-        (step_outputs, "node-record", 2, steps),
-        (version_outputs, "version", 1, kept),
+    for table, kind, what, named, expected in (
+        (step_outputs, "node-record", "output", 2, steps),
+        (step_inputs, "node-record", "input", 2, taken),
+        (version_outputs, "version", "output", 1, kept),
     ):
         there = {tuple(row) for row in connection.execute(select(table))}
         for output in sorted(there ^ expected, key=str):
-            state = "is in no readable record" if output in there else "is missing from the table of outputs"
+            state = "is in no readable record" if output in there else f"is missing from the table of {what}s"
             words = [str(word) for word in output]
-            yield Problem(kind, "/".join(words[:named]), f"output {' '.join(words[named:])} {state}")
+            yield Problem(kind, "/".join(words[:named]), f"{what} {' '.join(words[named:])} {state}")
 
 
 def _check_references(connection: Connection, table: Table) -> Iterator[Problem]:

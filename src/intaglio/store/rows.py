@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 from sqlalchemy import ColumnElement, Connection, Executable, Row, Table, func, insert, select
 
 from intaglio.core.asset import Asset
+from intaglio.core.branch import Branch, WorkflowRemark
 from intaglio.core.canonical import PREFIX, canonical
 from intaglio.core.codec import decode, digest, digest_body, encode
 from intaglio.core.envelope import Envelope
@@ -19,9 +20,11 @@ from intaglio.core.fidelity import Reproduction
 from intaglio.core.model import KeptModel, ModelHashes, ModelPlace, ModelVersion
 from intaglio.core.record import record
 from intaglio.core.task import Event, NodeRecord, Task
+from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
 from intaglio.store.schema import (
     assets,
+    branches,
     counters,
     envelopes,
     events,
@@ -33,7 +36,11 @@ from intaglio.store.schema import (
     remarks,
     reproductions,
     tasks,
+    variation_remarks,
+    variation_runs,
+    variations,
     versions,
+    workflow_remarks,
     workflows,
 )
 
@@ -180,9 +187,30 @@ MODEL_HASHES = RecordTable(
     lambda h: {"digest": h.digest, "sha256": h.sha256, "autov1": h.autov1, "tensors": h.tensors},
     "digest",
 )
+BRANCHES = RecordTable(branches, Branch, lambda b: {"name": b.name, "base": b.base.name}, "name")
+WORKFLOW_REMARKS = RecordTable(
+    workflow_remarks,
+    WorkflowRemark,
+    lambda r: {"digest": digest(r), "workflow": r.workflow, "what": r.what},
+    "digest",
+)
+VARIATIONS = RecordTable(variations, Variation, lambda v: {"id": v.id, "version": v.version}, "id")
+VARIATION_RUNS = RecordTable(
+    variation_runs,
+    VariationRun,
+    lambda r: {"variation": r.variation, "cell": r.cell, "task": r.task},
+    "variation",
+    "cell",
+)
+VARIATION_REMARKS = RecordTable(
+    variation_remarks,
+    VariationRemark,
+    lambda r: {"digest": digest(r), "variation": r.variation, "what": r.what, "value": r.value},
+    "digest",
+)
 KEPT_MODELS = RecordTable(kept_models, KeptModel, lambda k: {"digest": k.digest}, "digest")
 # Every table of sealed records.
 SEALED: tuple[RecordTable[Any], ...] = (
     WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, REMARKS, ENVELOPES, MODEL_PLACES,
-    MODEL_HASHES, KEPT_MODELS, COUNTERS,
+    MODEL_HASHES, KEPT_MODELS, COUNTERS, BRANCHES, WORKFLOW_REMARKS, VARIATIONS, VARIATION_RUNS, VARIATION_REMARKS,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The name of the newest script in migrations/versions, which makes exactly the tables below.
-REVISION = "2026_11_21_models_by_content"
+REVISION = "2026_11_21_versions_at_work"
 
 
 class _Body(LargeBinary):
@@ -90,7 +90,18 @@ workflows = Table(
     _word("digest", ForeignKey("documents.digest")),
     *_sealed(),
     UniqueConstraint("name", "version"),
-    UniqueConstraint("name", "digest"),
+    # Not unique: to go back to an earlier content is the next version.
+    Index(None, "name", "digest"),
+)
+branches = Table("branches", metadata, _seq(), _word("name", unique=True), _word("base", index=True), *_sealed())
+workflow_remarks = Table(
+    "workflow_remarks",
+    metadata,
+    _seq(),
+    _word("digest", unique=True),
+    _word("workflow", index=True),
+    _word("what"),
+    *_sealed(),
 )
 tasks = Table(
     "tasks",
@@ -132,6 +143,19 @@ step_outputs = Table(
     _number("attempt", primary_key=True, autoincrement=False),
     _word("output", primary_key=True),
     _word("asset", ForeignKey("assets.digest"), index=True),
+    ForeignKeyConstraint(
+        ["task", "step", "attempt"], ["node_records.task", "node_records.step", "node_records.attempt"]
+    ),
+)
+# No body either. Inputs over edges, and reference files under the name of their parameter.
+step_inputs = Table(
+    "step_inputs",
+    metadata,
+    _word("task", primary_key=True),
+    _word("step", primary_key=True),
+    _number("attempt", primary_key=True, autoincrement=False),
+    _word("input", primary_key=True),
+    _word("asset", index=True),
     ForeignKeyConstraint(
         ["task", "step", "attempt"], ["node_records.task", "node_records.step", "node_records.attempt"]
     ),
@@ -190,6 +214,33 @@ remarks = Table(
     _word("digest", unique=True),
     _word("version", ForeignKey("versions.digest"), index=True),
     _word("what"),
+    *_sealed(),
+)
+variations = Table(
+    "variations",
+    metadata,
+    _seq(),
+    _word("id", unique=True),
+    _word("version", ForeignKey("versions.digest"), index=True),
+    *_sealed(),
+)
+variation_runs = Table(
+    "variation_runs",
+    metadata,
+    _seq(),
+    _word("variation", ForeignKey("variations.id"), index=True),
+    _number("cell"),
+    _word("task", ForeignKey("tasks.id"), unique=True),
+    *_sealed(),
+)
+variation_remarks = Table(
+    "variation_remarks",
+    metadata,
+    _seq(),
+    _word("digest", unique=True),
+    _word("variation", ForeignKey("variations.id"), index=True),
+    _word("what"),
+    _word("value", index=True),
     *_sealed(),
 )
 envelopes = Table("envelopes", metadata, _seq(), _word("digest", unique=True), _word("model", index=True), *_sealed())

@@ -17,7 +17,7 @@ from intaglio.core.task import Event, NodeRecord, Status, Task, check_forward
 from intaglio.store.assets import add_asset
 from intaglio.store.database import Database, now
 from intaglio.store.rows import EVENTS, NODE_RECORDS, TASKS, starts_with
-from intaglio.store.schema import events, node_records, step_outputs, tasks
+from intaglio.store.schema import events, node_records, step_inputs, step_outputs, tasks
 
 # What happened, at which step ("" = the whole task), and facts about it.
 Happening = tuple[str, str, Mapping[str, Json]]
@@ -35,6 +35,7 @@ _SAME_KEY = select(node_records).where(node_records.c.key == bindparam("wanted")
 # So many values are asked for in one statement; SQLite takes 32,766.
 _AT_ONCE = 500
 _ADD_OUTPUT = insert(step_outputs)
+_ADD_INPUT = insert(step_inputs)
 _LAST_EVENT = select(func.max(events.c.number)).where(events.c.task == bindparam("wanted"))
 _EVENTS = (
     select(events)
@@ -104,12 +105,12 @@ class Tasks:
             NODE_RECORDS.add(connection, record)
             for asset in assets:
                 add_asset(connection, asset)
-            rows = [
-                {"task": record.task, "step": record.step, "attempt": record.attempt, "output": name, "asset": digest}
-                for name, digest in record.outputs.items()
-            ]
-            if rows:
-                connection.execute(_ADD_OUTPUT, rows)
+            at = {"task": record.task, "step": record.step, "attempt": record.attempt}
+            made = [{**at, "output": name, "asset": digest} for name, digest in record.outputs.items()]
+            taken = [{**at, "input": name, "asset": digest} for name, digest in inputs_of(record).items()]
+            for statement, rows in ((_ADD_OUTPUT, made), (_ADD_INPUT, taken)):
+                if rows:
+                    connection.execute(statement, rows)
             for what, step, facts in events:
                 _log(connection, record.task, what, step, facts)
 
@@ -150,6 +151,11 @@ class Tasks:
         """The lines of a task's log with numbers above `after`, in order. Raises Damaged."""
         with self._database.read() as connection:
             return EVENTS.all(connection, _EVENTS, wanted=id, after=after)
+
+
+def inputs_of(record: NodeRecord) -> dict[str, str]:
+    """What went into a step: over edges, and its reference files under "params.NAME"."""
+    return {**record.inputs, **{f"params.{name}": digest for name, digest in record.assets.items()}}
 
 
 def change_task(connection: Connection, id: str, **changes: Any) -> Task:

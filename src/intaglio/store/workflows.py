@@ -19,7 +19,7 @@ _NAMED = select(workflows).where(workflows.c.name == bindparam("wanted"))
 _HISTORY = _NAMED.order_by(workflows.c.version.desc())
 _LATEST = _HISTORY.limit(1)
 _NUMBERED = _NAMED.where(workflows.c.version == bindparam("number"))
-_SAME = _NAMED.where(workflows.c.digest == bindparam("content"))
+_SAME = _HISTORY.where(workflows.c.digest == bindparam("content")).limit(1)
 _newest = select(workflows.c.name, func.max(workflows.c.version).label("version")).group_by(workflows.c.name).subquery()
 _LIST = (
     select(workflows)
@@ -35,14 +35,19 @@ class Workflows:
         self._database = database
         self._documents = Documents(database)
 
-    def add(self, workflow: Workflow) -> tuple[int, str]:
-        """Keep a workflow; its number under its name, and its digest. The same content keeps the number it has."""
+    def add(self, workflow: Workflow, *, newest: bool = False) -> tuple[int, str]:
+        """Keep a workflow; its number under its name, and its digest. The same content keeps the number it has.
+
+        With `newest` it is the latest of its name afterwards: content of an earlier number gets the next one too.
+        """
         with self._database.write() as connection:
             digest = self._documents.put(workflow)
+            latest = WORKFLOWS.first(connection, _LATEST, wanted=workflow.name)
             known = WORKFLOWS.first(connection, _SAME, wanted=workflow.name, content=digest)
+            if newest and latest is not None and latest.digest != digest:
+                known = None
             if known is not None:
                 return known.version, digest
-            latest = WORKFLOWS.first(connection, _LATEST, wanted=workflow.name)
             version = latest.version + 1 if latest else 1
             entry = WorkflowEntry(name=workflow.name, version=version, digest=digest, created=now())
             WORKFLOWS.add(connection, entry)

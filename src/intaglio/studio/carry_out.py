@@ -197,6 +197,7 @@ class _Run:
             attempt=self.task.attempt,
             reused_from=finished.reused_from,
             notes=(*finished.notes, alarm) if alarm else finished.notes,
+            assets={name: asset.digest for name, asset in step.assets.items()},
         )
         assets = [
             Asset(

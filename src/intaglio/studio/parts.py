@@ -13,6 +13,7 @@ from intaglio.core.nodetype import NodeTypes
 from intaglio.core.record import Json
 from intaglio.store.assets import Assets
 from intaglio.store.blobs import LocalBlobs
+from intaglio.store.branches import Branches
 from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
@@ -24,6 +25,7 @@ from intaglio.store.proofs import Proofs
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.tasks import Tasks
+from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
 from intaglio.store.workflows import Workflows
 from intaglio.studio.settings import DEVICE, Settings
@@ -56,6 +58,8 @@ class Parts:
         self.reproductions = Reproductions(self.database)
         self.remarks = Remarks(self.database)
         self.envelopes = Envelopes(self.database)
+        self.branches = Branches(self.database)
+        self.variations = Variations(self.database)
 
     @cached_property
     def types(self) -> NodeTypes:

@@ -203,7 +203,9 @@ def _check_unpinned(workflow: Workflow, node: str, name: str) -> None:
     pin = workflow.pins.get(node) if workflow.mode == "production" else None
     # The place loras[0].weight is not pinned; loras[0].model is, and with it the list as a whole.
     slot, _, part = name.partition(".")
-    pinned = pin is not None and part in ("", "model") and any(slot in (held, owner(held)) for held in pin.models)
+    pinned = pin is not None and (
+        (part in ("", "model") and any(slot in (held, owner(held)) for held in pin.models)) or slot in pin.assets
+    )
     if pinned or (pin is not None and name == "seed" and pin.seed):
         raise InvalidWorkflow(
             "is pinned, and production runs what is pinned",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from intaglio.core.asset import ADDRESS, Asset
+from intaglio.core.branch import Branch, WorkflowRemark
 from intaglio.core.envelope import Condition, Envelope
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.fidelity import Fidelity, OutputFidelity, Reproduction
@@ -14,6 +15,7 @@ from intaglio.core.plan import AssetRef, Plan, Source, Step, WorkflowRef
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot, StepResult
 from intaglio.core.task import Event, Failure, NodeRecord, Task
+from intaglio.core.variation import Axis, Cell, Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import Node, Pin, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
@@ -214,11 +216,31 @@ PLACE = ModelPlace(
 )
 HASHES = ModelHashes(digest=name_of("a"), sha256="1" * 64, autov1="22222222", tensors="", created=TIME)
 KEPT = KeptModel(digest=name_of("a"), size=3, files=MODEL.files, how="copy", created=TIME, author="Ada")
+BRANCH = Branch(name="Campaign-B", base=REFERENCE, version=name_of("6"), note="cooler", created=TIME, author="Ada")
+WORKFLOW_REMARK = WorkflowRemark(workflow="Campaign-B", what="archived", note="not chosen", created=TIME, author="Ada")
+VARIATION = Variation(
+    id="20261120-120000-00000002",
+    what="sweep",
+    version=name_of("6"),
+    axes=(Axis(name="base.guidance", values=("3", "5")),),
+    cells=(
+        Cell(place=(0,), label="guidance 3", changes=("base.guidance=3",), plan=name_of("2")),
+        Cell(place=(1,), label="guidance 5", changes=("base.guidance=5",), plan=name_of("3"), arm="B"),
+    ),
+    note="how strongly?",
+    created=TIME,
+    author="Ada",
+)
+VARIATION_RUN = VariationRun(variation=VARIATION.id, cell=1, task=TASK.id, created=TIME)
+VARIATION_REMARK = VariationRemark(
+    variation=VARIATION.id, what="sheet", value=PICTURE.digest, note="2 cells", created=TIME, author="Ada"
+)
 RECORDS: dict[str, Any] = {
     found.kind: found
     for found in (
         PICTURE, COUNTER, environment(), EVENT, MODEL, NODE_RECORD, PLAN, REPRODUCTION, SNAPSHOT, TASK, VERSION,
-        WORKFLOW, ENTRY, REMARK, ENVELOPE, PLACE, HASHES, KEPT,
+        WORKFLOW, ENTRY, REMARK, ENVELOPE, PLACE, HASHES, KEPT, BRANCH, WORKFLOW_REMARK, VARIATION, VARIATION_RUN,
+        VARIATION_REMARK,
     )
 }  # fmt: skip
 REF: ModelRef = MODEL.ref

@@ -35,6 +35,7 @@ SCALARS: dict[Any, st.SearchStrategy[Any]] = {
 # Changing any of these literals changes the identity of every record of that kind that people already have.
 PINNED: dict[str, str] = {
     "asset": "blake3:81ce92c3eb2860ec1954ed4ab15cfa8d9af9e272eec6a8a99b74efe7bf5aa204",
+    "branch": "blake3:bab7b378efafc447e67d93d11f5070441a67f8b822bd58861d1ccf437ccd02d9",
     "counter": "blake3:7c36772a44b7c16459cdd6964b6aba5bd4f35bacfcc484286dccc3676a44bb16",
     "envelope": "blake3:75352e4e0696c05ce769311585606123a9068359af92ec243b87b0266b3b6944",
     "environment": "blake3:8f1f83e5aedaf3b76c7a014074ea8c6687fd0a53578ed90e768078a35cde6139",
@@ -49,9 +50,13 @@ PINNED: dict[str, str] = {
     "reproduction": "blake3:4f4a94073246c8949bf874b90c84cf7a0ec862eefe338cc36fde4d679955f9a9",
     "snapshot": "blake3:84128193840bd97d3557f59a267467ae018c339f5c9366c39aba8b315b33f6f4",
     "task": "blake3:4f05d6453fd99e435d5899888d764e3c0c9ee6be87c66c5d9b620a6d5da945f2",
+    "variation": "blake3:9f6a62d5a03982f8ab7454f2d23e917f490b1e6add1fed0824a7b54ccec4380a",
+    "variation-remark": "blake3:3bc4be95403712ddb292ebf061be0b23620aa780e30a41ada10f104baa1f1265",
+    "variation-run": "blake3:fc8ea375bbcf248f70751d9bde40237070040eb6a6a4d8b19b9ac94fe3bfc11b",
     "version": "blake3:bb29b56381031901359c23f546a2871d0679d11aecac95d7cde82fe8815a9ae5",
     "workflow": "blake3:fae79096c79cb787bfdf28604c74c282ca45b8d9546c081f5247ec784abe2d39",
     "workflow-entry": "blake3:af447f9fb9bf246a487e048c92ea2ef9de7b1af7db56b1e1d4dd467281382750",
+    "workflow-remark": "blake3:9bc54e822e90e1cf95abfe3022dae7587245fe5a0c7d8fafc3c13b1ef85ad0c4",
 }
 
 

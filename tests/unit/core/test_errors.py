@@ -10,7 +10,7 @@ from intaglio.core.errors import IntaglioError, exit_code
 CODES = {
     "IntaglioError": 1, "NodeFailed": 1,
     "Invalid": 2, "InvalidWorkflow": 2, "InvalidSeed": 2, "UnpinnedSeed": 2, "UnpinnedModel": 2, "Unfixed": 2,
-    "InvalidRecord": 2,
+    "InvalidRecord": 2, "NoPlaceInside": 2,
     "AnnotationMissing": 2, "UnsafeModel": 2, "InvalidModel": 2, "InvalidImage": 2, "RecordMismatch": 2, "Conflict": 2,
     "NotFound": 3, "NoLibrary": 3,
     "Unavailable": 4, "ModelUnavailable": 4, "Damaged": 4, "LibraryTooNew": 4, "StorageFailed": 4, "BackendMissing": 4,

@@ -17,15 +17,16 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database
 from intaglio.store.integrity import Problem, check_rows
-from intaglio.store.schema import alembic_version, metadata, step_outputs, version_outputs
+from intaglio.store.schema import alembic_version, metadata, step_inputs, step_outputs, version_outputs
 
+UNSEALED = (step_inputs, step_outputs, version_outputs)
 SEALED = [
     (table.name, column.name)
     for table in metadata.sorted_tables
-    if table not in (alembic_version, step_outputs, version_outputs)
+    if table not in (alembic_version, *UNSEALED)
     for column in table.columns
 ]
-OUTPUTS = [(table.name, column.name) for table in (step_outputs, version_outputs) for column in table.columns]
+OUTPUTS = [(table.name, column.name) for table in UNSEALED for column in table.columns]
 CLASSES = {"plan": Plan, "snapshot": Snapshot, "workflow": Workflow}
 
 
@@ -80,6 +81,25 @@ def read_everything(library: Stores) -> None:
     library.models.list()
     library.counters.next("seed", 1001)
     read_about_models(library)
+    read_about_directions(library)
+
+
+def read_about_directions(library: Stores) -> None:
+    """Read branches and variations, under the names they were written with."""
+    library.branches.list()
+    library.branches.remarks()
+    for name in ("cool", "warm"):
+        if library.branches.get(name) is None or not library.branches.remarks(name):
+            raise NotFound("branch", name)
+    version = library.versions.find(label="warm")[0][0]
+    if len(library.variations.list(version=version)) != 2:
+        raise NotFound("variation", version)
+    for id, task in (("v1", "t1"), ("v2", "t2")):
+        library.variations.get(id)
+        if not library.variations.runs(id) or not library.variations.remarks(id) or not library.variations.valued(task):
+            raise NotFound("variation", id)
+        if library.variations.run_of(task) is None:
+            raise NotFound("run", task)
 
 
 def read_about_models(library: Stores) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from intaglio.core.asset import Asset
+from intaglio.core.branch import Branch, WorkflowRemark
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Cpu, Environment
@@ -19,9 +20,11 @@ from intaglio.core.plan import Plan, WorkflowRef
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot
 from intaglio.core.task import NodeRecord, Task
+from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
 from intaglio.core.workflow import Node, Workflow
 from intaglio.store.assets import Assets
+from intaglio.store.branches import Branches
 from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
@@ -32,6 +35,7 @@ from intaglio.store.models import Models
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.tasks import Tasks
+from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
 from intaglio.store.workflows import Workflows
 
@@ -59,6 +63,8 @@ class Stores:
         self.kept = Kept(self.database)
         self.remarks = Remarks(self.database)
         self.envelopes = Envelopes(self.database)
+        self.branches = Branches(self.database)
+        self.variations = Variations(self.database)
 
 
 def stores(path: Path, *, create: bool = True) -> Stores:
@@ -87,6 +93,7 @@ def step(task: str, name: str, *outputs: str, key: str = "key", attempt: int = 1
         type_version=1,
         seed=ExecutedSeed(value="18446744073709551615", origin="drawn"),
         key=digest_bytes(key.encode()),
+        inputs={"image": digest_bytes(b"an input")},
         outputs={f"image{index}": asset(output).digest for index, output in enumerate(outputs)},
         started=TIME,
         seconds=0.5,
@@ -172,7 +179,21 @@ def filled(path: Path) -> Stores:
     library.reproductions.add(reproduction(digest))
     library.counters.next("seed", 1001)
     _fill_for_models(library, digest)
+    _fill_for_directions(library, digest)
     return library
+
+
+def _fill_for_directions(library: Stores, version: str) -> None:
+    """Branches and variations."""
+    for name in ("cool", "warm"):
+        library.branches.add(Branch(name=name, base=REF, version=version, created=TIME, author="Ada"))
+        library.branches.remark(WorkflowRemark(workflow=name, what="archived", created=TIME, author="Ada"))
+    for id, task in (("v1", "t1"), ("v2", "t2")):
+        library.variations.add(
+            Variation(id=id, what="walk", version=version, axes=(), cells=(), created=TIME, author="Ada")
+        )
+        library.variations.add_run(VariationRun(variation=id, cell=0, task=task, created=TIME))
+        library.variations.remark(VariationRemark(variation=id, what="sheet", value=task, created=TIME, author="Ada"))
 
 
 def _fill_for_models(library: Stores, version: str) -> None:
