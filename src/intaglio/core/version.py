@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from intaglio.core.plan import WorkflowRef
@@ -13,6 +14,8 @@ from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output
 
 MAX_SLUG = 60
+APPROVED, REJECTED, TAG, COMMENT, ANNOTATION = "approved", "rejected", "tag", "comment", "annotation"
+LEGACY = "needs-legacy-model"
 
 
 @record
@@ -67,6 +70,59 @@ class Remark:
     value: str = later("")
     created: str
     author: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What holds of a version now. `approval` is "approved", "rejected" or "", said by `by` at `when` ("" for nobody).
+
+    `tags` in the order they were given; `comments` and `annotations` are the remarks that were not taken back, oldest
+    first; `legacy` is whether it needs a model that is gone.
+    """
+
+    approval: Literal["approved", "rejected", ""] = ""
+    by: str = ""
+    when: str = ""
+    tags: tuple[str, ...] = ()
+    comments: tuple[Remark, ...] = ()
+    annotations: tuple[Remark, ...] = ()
+    legacy: bool = False
+
+
+def standing(remarks: Iterable[Remark]) -> Standing:
+    """What the remarks on one version, oldest first, come to.
+
+    Approved and rejected undo each other; either is taken back only while it holds. A tag is there once, however often
+    it was given. A comment or annotation is taken back by its own words. What else was said changes nothing.
+    """
+    judged: Remark | None = None
+    legacy = False
+    tags: dict[str, None] = {}
+    said: dict[str, list[Remark]] = {COMMENT: [], ANNOTATION: []}
+    for remark in remarks:
+        if remark.what in (APPROVED, REJECTED):
+            if remark.holds:
+                judged = remark
+            elif judged is not None and judged.what == remark.what:
+                judged = None
+        elif remark.what == TAG:
+            tags |= {remark.value: None}
+            if not remark.holds:
+                del tags[remark.value]
+        elif remark.what == LEGACY:
+            legacy = remark.holds
+        elif remark.what in said:
+            kept = said[remark.what]
+            said[remark.what] = [*kept, remark] if remark.holds else [one for one in kept if one.note != remark.note]
+    return Standing(
+        approval="" if judged is None else "approved" if judged.what == APPROVED else "rejected",
+        by=judged.author if judged else "",
+        when=judged.created if judged else "",
+        tags=tuple(tags),
+        comments=tuple(said[COMMENT]),
+        annotations=tuple(said[ANNOTATION]),
+        legacy=legacy,
+    )
 
 
 def slug(text: str) -> str:

@@ -15,7 +15,7 @@ from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Task
-from intaglio.core.version import Version
+from intaglio.core.version import LEGACY, Version
 from intaglio.studio import clock
 from intaglio.studio.carry_out import Watch, carry_out
 from intaglio.studio.grading import by_name, grade, part_of
@@ -27,7 +27,6 @@ from intaglio.studio.registry import identity, next_label
 
 # What to do about a model that is not the recorded one: refuse, or run with the one that now goes by its name.
 ModelChoice = Literal["exact", "current"]
-LEGACY = "needs-legacy-model"
 
 
 @dataclass(frozen=True)
