@@ -99,8 +99,8 @@ def _filtered(pixels: Pixels) -> Pixels:
     return result
 
 
-def attach_text(png: bytes, keyword: str, text: str) -> bytes:
-    """`png` with `text` under `keyword` in one uncompressed iTXt chunk right after IHDR.
+def attach_text(png: bytes, keyword: str, text: str, *, deflated: bool = False) -> bytes:
+    """`png` with `text` under `keyword` in one iTXt chunk right after IHDR.
 
     Earlier text under that keyword goes; every other byte stays as it was, damaged checksums and what follows IEND
     included. Raises InvalidImage when `png` is not a whole PNG, ValueError for a keyword or text PNG cannot hold.
@@ -113,7 +113,8 @@ def attach_text(png: bytes, keyword: str, text: str) -> bytes:
     if chunks[0].type != b"IHDR":
         raise InvalidImage("the PNG file does not begin with its header")
     kept = [png[c.offset : c.end] for c in chunks[1:] if not (c.type in _TEXT_TYPES and _named(c, name))]
-    added = build_chunk(b"iTXt", name + b"\0\0\0\0\0" + body)
+    head, body = (b"\0\1\0\0\0", zlib.compress(body, 9)) if deflated else (b"\0\0\0\0\0", body)
+    added = build_chunk(b"iTXt", name + head + body)
     return b"".join([png[: chunks[0].end], added, *kept, png[chunks[-1].end :]])
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from intaglio.core.canonical import canonical, digest_bytes
 from intaglio.core.errors import InvalidImage, InvalidRecord, RecordMismatch
 from intaglio.imaging import png
 from intaglio.imaging.record import attach_claim, read_claim
@@ -12,7 +13,14 @@ CLAIM = {"plan": {"seed": "18446744073709551615", "prompt": "caf\xe9 \u65e5\u672
 
 
 def test_a_claim_comes_back_with_the_pixels_it_is_for() -> None:
-    assert read_claim(attach_claim(png.encode(ramp()), CLAIM)) == {**CLAIM, "pixels": ramp().digest}
+    data = png.encode(ramp())
+    bound = {"pixels": ramp().digest, "bytes": digest_bytes(data)}
+    assert read_claim(attach_claim(data, CLAIM)) == {**CLAIM, **bound}
+
+
+def test_a_claim_written_before_there_were_byte_digests_is_read() -> None:
+    text = canonical({**CLAIM, "pixels": ramp().digest}).decode()
+    assert read_claim(png.attach_text(png.encode(ramp()), "intaglio", text)) == {**CLAIM, "pixels": ramp().digest}
 
 
 def test_a_claim_is_canonical_replaces_the_earlier_and_leaves_the_pixel_data() -> None:
