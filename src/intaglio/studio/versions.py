@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
+from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Reason
-from intaglio.core.version import Remark, Version
-from intaglio.studio import bisect, clock
+from intaglio.core.version import LEGACY, Remark, Version
+from intaglio.studio import bisect
 from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
@@ -22,11 +22,11 @@ from intaglio.studio.grading import grade, part_of
 from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import recognise
-from intaglio.studio.reproduce import LEGACY, ModelChoice, Reproduced, current_models, reproduce
+from intaglio.studio.remarks import say
+from intaglio.studio.reproduce import ModelChoice, Reproduced, current_models, reproduce
 from intaglio.studio.saving import check_reason, version_record
 
 MIN_PREFIX = 6
-MAX_NOTE = 2000
 
 
 class Versions:
@@ -132,26 +132,15 @@ class Versions:
 
         Raises Conflict when it is so already, Invalid for a note longer than a note.
         """
-        digest, version = self.find(reference)
-        if len(note) > MAX_NOTE:
-            raise Invalid(f"a note of {len(note)} characters", hint=f"Use at most {MAX_NOTE}.")
-        with self._parts.database.write():  # looked at and kept as one, whoever else marks it now
-            marks = [remark.holds for remark in self._parts.remarks.of(digest) if remark.what == LEGACY]
-            if holds == bool(marks and marks[-1]):
-                state = "is marked already" if holds else "is not marked"
-                raise Conflict(
-                    f"{version.workflow.name}/{version.name} {state}", hint="See it with: intaglio versions show"
-                )
-            remark = Remark(
-                version=digest,
-                what=LEGACY,
-                holds=holds,
-                note=note.strip(),
-                created=clock.now(),
-                author=self._parts.settings.author,
-            )
-            self._parts.remarks.add(remark)
-        return remark
+        digest, _ = self.find(reference)
+
+        def refuse_if(earlier: Sequence[Remark]) -> str:
+            marks = [remark.holds for remark in earlier if remark.what == LEGACY]
+            if holds != bool(marks and marks[-1]):
+                return ""
+            return "is marked already" if holds else "is not marked"
+
+        return say(self._parts, digest, LEGACY, holds=holds, note=note, refuse_if=refuse_if)
 
     def remarks(self, reference: str | Path) -> builtins.list[Remark]:
         """What was said of a version since it was saved, oldest first."""
