@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from intaglio.core.plan import WorkflowRef
-from intaglio.core.record import later, record
+from intaglio.core.record import record
 
 
 @record
@@ -30,8 +30,9 @@ class Branch:
 class WorkflowRemark:
     """What somebody said or did about a workflow as a whole, with name and date. Said again, the last counts.
 
-    `what` is "archived" (`holds` False: brought back), or "took": changes were taken over, `value` is the digest of the
-    workflow they led to and `since` of the one they started from.
+    `what` is "archived" (`holds` False: brought back), "took" (changes of the base were taken over: `value` is the digest
+    of the base's workflow then, `nodes` are the nodes it was settled for), or "applied" (changes from the version `since`
+    to the version `value`, both digests, were made here).
     """
 
     kind: Literal["workflow-remark"] = "workflow-remark"
@@ -40,7 +41,8 @@ class WorkflowRemark:
     what: str
     holds: bool = True
     value: str = ""
-    since: str = later("")
+    since: str = ""
+    nodes: tuple[str, ...] = ()
     note: str = ""
     created: str
     author: str

@@ -56,7 +56,7 @@ PINNED: dict[str, str] = {
     "version": "blake3:bb29b56381031901359c23f546a2871d0679d11aecac95d7cde82fe8815a9ae5",
     "workflow": "blake3:fae79096c79cb787bfdf28604c74c282ca45b8d9546c081f5247ec784abe2d39",
     "workflow-entry": "blake3:af447f9fb9bf246a487e048c92ea2ef9de7b1af7db56b1e1d4dd467281382750",
-    "workflow-remark": "blake3:9bc54e822e90e1cf95abfe3022dae7587245fe5a0c7d8fafc3c13b1ef85ad0c4",
+    "workflow-remark": "blake3:fabdb95e2e6d6b5e0df7aba1ac090d378b35a6b7f2371ef2f53a812a1f4b872b",
 }
 
 
