@@ -81,6 +81,16 @@ SEED = {
     ],
 }
 TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+SOURCES = {
+    "description": 'Where each input comes from: "node" or "node.output"; several for an input that gathers pictures.',
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_NODES},
+        ]
+    },
+}
 
 
 def workflow_file_schema() -> dict[str, Any]:
@@ -92,7 +102,7 @@ def workflow_file_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "type": {"type": "string", "description": "A node type's name, or name@version."},
-            "inputs": {**TEXTS, "description": 'Where each input comes from: "node" or "node.output".'},
+            "inputs": SOURCES,
             "params": {"type": "object", "description": "The node type's parameters."},
             "seed": SEED,
             "count": {"type": "integer", "minimum": 1, "maximum": MAX_NODES, "description": "How many pictures."},

@@ -9,7 +9,8 @@ import click
 from intaglio.cli.app import App, common, say, table
 
 if TYPE_CHECKING:
-    from intaglio.core.nodetype import NodeType, Param
+    from intaglio.core.nodetype import NodeType, Port
+    from intaglio.core.param import Param
 
 
 @click.group()
@@ -80,7 +81,7 @@ def _words(node_type: NodeType) -> None:
     for line in _facts(node_type):
         say(f"  {line}")
     say()
-    rows = [("input", p.name, p.type, "optional" if p.optional else "", "") for p in node_type.inputs]
+    rows = [_input(port) for port in node_type.inputs]
     if node_type.draws:
         rows.append(("seed", "seed", "integer", "0 to 18446744073709551615", "Drawn when left out or 0."))
     if node_type.batch:
@@ -92,8 +93,13 @@ def _words(node_type: NodeType) -> None:
         shown = f"{_default(param)}{'; ' if limits else ''}{limits}"
         kind = f"{param.type} ({param.model_kind})" if param.type == "model" and param.model_kind else param.type
         rows.append(("param", param.name, kind, shown, param.doc))
-    rows += [("output", p.name, p.type, "", "") for p in node_type.outputs]
+    rows += [("output", p.name, p.type, "", "what came in" if p.type == "media" else "") for p in node_type.outputs]
     table(rows, "  ")
+
+
+def _input(port: Port) -> tuple[str, str, str, str, str]:
+    doc = {"media": "A picture or a video.", "images": "All pictures of a node, or of a list of nodes, in order."}
+    return "input", port.name, port.type, "optional" if port.optional else "", doc.get(port.type, "")
 
 
 def _facts(node_type: NodeType) -> list[str]:

@@ -21,6 +21,7 @@ from intaglio.core.record import plain
 
 ChangeKind = Literal["parameter", "seed", "model", "reference", "input", "type", "setting", "structure"]
 _SHOWN = 60
+_MOST_SOURCES = 4
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ class Changes:
             yield Change("seed", node, "seed", _seed(mine) or "none", _seed(theirs) or "none")
         if not self._wires_are_structure:
             for name in rewired:
-                yield Change("input", node, name, _source(mine.inputs.get(name)), _source(theirs.inputs.get(name)))
+                yield Change("input", node, name, _sources(mine, name), _sources(theirs, name))
 
     def _structure_words(self, rewired: Mapping[str, list[str]]) -> str:
         mine, theirs = _by_node(self.good), _by_node(self.bad)
@@ -144,9 +145,10 @@ class Changes:
         return [(self._mine[step_id], self._theirs[step_id]) for step_id in sorted(self._steps[node])]
 
     def _rewired(self, node: str) -> list[str]:
-        """The inputs of a node that come from elsewhere in the other plan."""
+        """The inputs of a node that come from elsewhere in the other plan; what one gathers changes as a whole, since
+        half of it would be numbered with gaps."""
         pairs = [(mine.inputs, theirs.inputs) for mine, theirs in self._pairs(node)]
-        return sorted({name for a, b in pairs for name in {*a, *b} if a.get(name) != b.get(name)})
+        return sorted({owner(name) for a, b in pairs for name in {*a, *b} if a.get(name) != b.get(name)})
 
     def _sources(self, rewired: Mapping[str, list[str]]) -> set[str]:
         """The nodes that wires which are otherwise come from."""
@@ -156,7 +158,7 @@ class Changes:
             for pair in self._pairs(node)
             for step in pair
             for name, source in step.inputs.items()
-            if name in names
+            if owner(name) in names
         )
         return {(self._mine.get(source.step) or self._theirs[source.step]).node for source in found}
 
@@ -209,7 +211,7 @@ def _is_other_node(mine: Step, theirs: Step) -> bool:
         return True
     return mine.type_version != theirs.type_version and (
         _names([mine]) != _names([theirs])
-        or mine.inputs.keys() != theirs.inputs.keys()
+        or {owner(name) for name in mine.inputs} != {owner(name) for name in theirs.inputs}
         or (mine.seed is None) != (theirs.seed is None)
     )
 
@@ -276,8 +278,16 @@ def _seed(step: Step) -> str:
     return step.seed.value if step.seed else ""
 
 
-def _source(source: Source | None) -> str:
-    return f"{source.step}.{source.output}" if source else "none"
+def _sources(step: Step, name: str) -> str:
+    """Where an input comes from; of what is gathered the first and the last, and how many there are."""
+    named = [f"{source.step}.{source.output}" for _, source in sorted(_owned(step.inputs, name).items(), key=_place)]
+    if len(named) > _MOST_SOURCES:
+        return f"{named[0]} to {named[-1]} ({len(named)})"
+    return ", ".join(named) or "none"
+
+
+def _place(item: tuple[str, Source]) -> tuple[int, str]:
+    return len(item[0]), item[0]
 
 
 def _in_order(steps: list[Step]) -> Iterator[Step]:

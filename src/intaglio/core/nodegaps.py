@@ -78,11 +78,11 @@ def _changes(step: Step, newest: NodeType, node: Node | None) -> Iterator[str]:
             yield f"parameter {param.name} came"
         elif param.name in step.params:
             yield from _changed_value(param.name, step.params[param.name], newest, node)
-    ports = {port.name for port in newest.inputs}
-    for name in sorted(step.inputs.keys() - ports):
+    ports, connected = {port.name for port in newest.inputs}, _connected(step, newest)
+    for name in sorted(connected - ports):
         yield f"input {name} went"
     for port in newest.inputs:
-        if port.name not in step.inputs and not port.optional:
+        if port.name not in connected and not port.optional:
             yield f"input {port.name} came"
     if newest.draws != (step.seed is not None):
         yield "it draws from a seed" if newest.draws else "it draws no longer"
@@ -123,9 +123,20 @@ def _disagreements(step: Step, found: NodeType, params: Mapping[str, Json]) -> I
         except ValueError as error:
             yield _disagreement(step, "parameter", param.name, f": {error}")
     ports = {port.name for port in found.inputs}
-    needed = {port.name for port in found.inputs if not port.optional}
-    for name in sorted((step.inputs.keys() - ports) | (needed - step.inputs.keys())):
+    needed, connected = {port.name for port in found.inputs if not port.optional}, _connected(step, found)
+    for name in sorted((connected - ports) | (needed - connected)):
         yield _disagreement(step, "input", name)
+
+
+def _connected(step: Step, found: NodeType) -> set[str]:
+    """The inputs that a step's edges lead to: one name for all that is gathered, if it is numbered from 0 on."""
+    connected = set(step.inputs)
+    for port in (port for port in found.inputs if port.gathers):
+        held = {name for name in step.inputs if owner(name) == port.name}
+        connected.discard(port.name)
+        if held and held == {slot(port.name, index) for index in range(len(held))}:
+            connected = (connected - held) | {port.name}
+    return connected
 
 
 def _fits(step: Step, name: str, kind: str, words: Json) -> bool:

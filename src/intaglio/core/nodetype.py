@@ -2,28 +2,31 @@
 
 Before `*` stand the inputs, which arrive over edges; after it the parameters, which become form fields. A parameter of
 type `ModelFile` names a model (`ModelFile | None = None` one that may be left out), `tuple[Lora, ...]` several with a
-weight each, `tuple[Embedding, ...]` several with a token each; one of type `Image` is a reference picture. `seed`
-present means that the node draws.
+weight each, `tuple[Embedding, ...]` several with a token each; one of type `Image` is a reference picture. A `Fraction`
+is a number kept exactly ("24000/1001"). `seed` present means that the node draws.
+
+An input of type `Image` or `Video` works on one at a time; `Media` takes either and hands it on; `tuple[Image, ...]`
+gathers all the pictures of its sources, in order.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from intaglio.core import entries
 from intaglio.core.context import Embedding, Lora, ModelFile
 from intaglio.core.image import Image
+from intaglio.core.param import Param
 from intaglio.core.record import Json, plain
+from intaglio.core.video import Media, Video
 
 Role = Literal["work", "form", "version", "output"]
-REQUIRED = inspect.Parameter.empty
-MAX_TEXT = 4 * 2**20
+PortType = Literal["image", "video", "media", "images"]
 
 # Takes the parameters a step recorded under one version of a node type to those of the next that mean exactly what
 # they meant then; a ValueError says why there are none.
@@ -60,97 +63,32 @@ class Settle:
 
 
 @dataclass(frozen=True)
-class Port:
-    """An input or an output of a node type; `type` is "image"."""
+class Rule:
+    """What a text has to be: `check` raises ValueError in plain words for one that it is not."""
 
-    name: str
-    type: str
-    optional: bool = False
+    check: Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Param:
-    """A parameter: its type, default and bounds, and where a missing value comes from.
+class Port:
+    """An input or an output of a node type.
 
-    `type` is "integer", "number", "boolean", "string", "model", "loras" or "embeddings" (several models; the bounds are
-    those of a weight), or "image" (a reference picture, given as a path).
+    `type` is "image", "video" or "media" (either of them; an output of that type hands on what the input of that type
+    got). An input of type "images" gathers: it gets every picture of its sources at once.
     """
 
     name: str
-    type: str
-    default: Any = REQUIRED
-    ge: float | None = None
-    le: float | None = None
-    choices: tuple[str, ...] = ()
-    model_kind: str = ""
-    from_model: str = ""
-    settled_by: str = ""
-    doc: str = ""
+    type: PortType
+    optional: bool = False
 
     @property
-    def required(self) -> bool:
-        """Whether a value must be given."""
-        return self.default is REQUIRED
+    def gathers(self) -> bool:
+        """Whether it takes all the pictures of its sources at once."""
+        return self.type == "images"
 
-    @property
-    def several(self) -> bool:
-        """Whether it takes several models."""
-        return self.type in entries.WORDS
-
-    def check(self, value: object) -> Any:
-        """`value` as the function takes it: an int for a number becomes a float, a list of models their entries.
-
-        Raises ValueError in plain words.
-        """
-        if self.several:
-            return entries.parse_entries(self.type, value, self._number)
-        if value is None and self.default is None:
-            return None
-        match self.type:
-            case "boolean":
-                if not isinstance(value, bool):
-                    raise ValueError(f"needs true or false, not {_shown(value)}")
-            case "integer" | "number":
-                value = self._number(value)
-            case _:
-                self._text(value)
-        if self.choices and value not in self.choices:
-            raise ValueError(f"{_shown(value)} is not one of: {', '.join(self.choices)}")
-        return value
-
-    def check_recorded(self, value: object) -> Any:
-        """`value` as a step records it: as `check`, and of several models the weights or tokens. Raises ValueError."""
-        return entries.check_words(self.type, value, self._number) if self.several else self.check(value)
-
-    def _number(self, value: object) -> int | float:
-        whole = self.type == "integer"
-        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-            raise ValueError(f"needs a {'whole ' if whole else ''}number, not {_shown(value)}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{value} is not a number one can use")
-        if (self.ge is not None and value < self.ge) or (self.le is not None and value > self.le):
-            raise ValueError(f"{_shown(value)} is out of range ({self.bounds})")
-        # + 0.0 turns -0.0 into 0.0: the written form of a record does not tell them apart.
-        return value if whole else float(value) + 0.0
-
-    def _text(self, value: object) -> None:
-        if not isinstance(value, str):
-            raise ValueError(f"needs text, not {_shown(value)}")
-        if len(value) > MAX_TEXT:
-            raise ValueError(f"is {len(value)} characters long; the limit is {MAX_TEXT}")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"holds half a character at position {error.start} (a lone surrogate)") from error
-
-    @property
-    def bounds(self) -> str:
-        """The range in words, "" when there is none."""
-        if self.ge is not None and self.le is not None:
-            return f"{self.ge:g} to {self.le:g}"
-        if self.ge is not None:
-            return f"at least {self.ge:g}"
-        return f"at most {self.le:g}" if self.le is not None else ""
+    def takes(self, kind: str) -> bool:
+        """Whether what comes over an edge, of kind "image" or "video", may go in here."""
+        return kind in {"media": ("image", "video"), "images": ("image",)}.get(self.type, (self.type,))
 
 
 @dataclass(frozen=True)
@@ -159,7 +97,7 @@ class NodeType:
 
     `migrations` lead from a version to the next one. `together` are names of parameters and inputs that are given all
     or none. `deterministic` is False for a type whose pictures its seed and inputs do not decide; `networked` is True
-    for one that asks a service.
+    for one that asks a service; `encodes_video` for one whose output is what a video encoder makes of it.
     """
 
     name: str
@@ -176,6 +114,11 @@ class NodeType:
     together: tuple[tuple[str, ...], ...] = ()
     deterministic: bool = True
     networked: bool = False
+    encodes_video: bool = False
+
+    def port(self, name: str) -> Port | None:
+        """The input of that name, or None."""
+        return next((port for port in self.inputs if port.name == name), None)
 
     def param(self, name: str) -> Param | None:
         """The parameter of that name, or None."""
@@ -258,6 +201,7 @@ def node_type(
     together: Sequence[tuple[str, ...]] = (),
     deterministic: bool = True,
     networked: bool = False,
+    encodes_video: bool = False,
 ) -> Callable[[Callable[..., Any]], NodeType]:
     """Declare a node type by the signature of its function; the name is what workflows say.
 
@@ -274,7 +218,7 @@ def node_type(
             name=name,
             version=version,
             function=function,
-            inputs=tuple(_port(p.name, hints[p.name]) for p in positional[1:]),
+            inputs=tuple(_input(p.name, hints[p.name]) for p in positional[1:]),
             outputs=_outputs(hints["return"]),
             params=tuple(_param(p.name, hints[p.name], p.default) for p in keyword if p.name != "seed"),
             draws=any(p.name == "seed" for p in keyword),
@@ -285,6 +229,7 @@ def node_type(
             together=tuple(together),
             deterministic=deterministic,
             networked=networked,
+            encodes_video=encodes_video,
         )
         _check_declared(declared)
         return declared
@@ -293,7 +238,8 @@ def node_type(
 
 
 def _check_declared(declared: NodeType) -> None:
-    """Raises TypeError for a migration from no earlier version, or names that belong together and are not there."""
+    """Raises TypeError for a migration from no earlier version, names that belong together and are not there, or an
+    output that hands on nobody knows what."""
     for number in declared.migrations:
         if not 1 <= number < declared.version:
             raise TypeError(f"{declared.name}@{declared.version}: there is no migration from version {number}")
@@ -301,6 +247,9 @@ def _check_declared(declared: NodeType) -> None:
     for name in (name for group in declared.together for name in group):
         if name not in known:
             raise TypeError(f"{declared.name}: {name!r} is neither an input nor a parameter")
+    handed_on = [port for port in declared.inputs if port.type == "media"]
+    if any(port.type == "media" for port in declared.outputs) and len(handed_on) != 1:
+        raise TypeError(f"{declared.name}: it hands on what it gets, so it needs one input of type Media")
 
 
 _SCALARS: dict[Any, str] = {
@@ -308,6 +257,7 @@ _SCALARS: dict[Any, str] = {
     float: "number",
     bool: "boolean",
     str: "string",
+    Fraction: "rational",
     ModelFile: "model",
     tuple[Lora, ...]: "loras",
     tuple[Embedding, ...]: "embeddings",
@@ -315,18 +265,30 @@ _SCALARS: dict[Any, str] = {
 }
 
 
+_PORTS: dict[Any, PortType] = {Image: "image", Video: "video", Media: "media"}
+_GATHERED = tuple[Image, ...]
+
+
+def _input(name: str, hint: Any) -> Port:
+    base, optional = _or_none(_unwrap(hint)[0])
+    if base == _GATHERED:
+        return Port(name, "images", optional)
+    return _port(name, hint)
+
+
 def _port(name: str, hint: Any) -> Port:
     base, optional = _or_none(_unwrap(hint)[0])
-    if base is not Image:
-        raise TypeError(f"{name}: an edge carries an Image, not {base!r}")
-    return Port(name, "image", optional)
+    if base not in _PORTS:
+        raise TypeError(f"{name}: an edge carries an Image or a Video, not {base!r}")
+    return Port(name, _PORTS[base], optional)
 
 
 def _outputs(hint: Any) -> tuple[Port, ...]:
     fields = getattr(hint, "_fields", None)
     if fields:  # a NamedTuple: one output for each field
         return tuple(_port(name, typing.get_type_hints(hint)[name]) for name in fields)
-    return (_port("image", hint),)
+    # What may be either keeps the name it had when there were only pictures: records name it.
+    return (_port("video" if hint is Video else "image", hint),)
 
 
 def _param(name: str, hint: Any, default: Any) -> Param:
@@ -336,6 +298,8 @@ def _param(name: str, hint: Any, default: Any) -> Param:
     choices: tuple[str, ...] = ()
     if typing.get_origin(base) is Literal:
         choices, base = typing.get_args(base), str
+    if base is Fraction and isinstance(default, Fraction):
+        default = str(default)  # as a step records it
     if base not in _SCALARS:
         raise TypeError(f"{name}: {base!r} cannot be a parameter")
     found: dict[type, Any] = {type(extra): extra for extra in extras}
@@ -351,13 +315,14 @@ def _param(name: str, hint: Any, default: Any) -> Param:
         from_model=found[FromModel].name if FromModel in found else "",
         settled_by=found[Settle].by if Settle in found else "",
         doc=found.get(str, ""),
+        rule=found[Rule].check if Rule in found else None,
     )
 
 
 def _or_none(hint: Any) -> tuple[Any, bool]:
     """A type without its `| None`, and whether it had one."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType) and type(None) in typing.get_args(hint):
-        return next(arg for arg in typing.get_args(hint) if arg is not type(None)), True
+        return typing.Union[tuple(arg for arg in typing.get_args(hint) if arg is not type(None))], True  # noqa: UP007
     return hint, False
 
 
@@ -366,8 +331,3 @@ def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
         base, *extras = typing.get_args(hint)
         return base, tuple(extras)
     return hint, ()
-
-
-def _shown(value: object, limit: int = 60) -> str:
-    text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= limit else text[:limit] + "..."

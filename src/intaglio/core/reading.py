@@ -34,7 +34,8 @@ class Refused(Exception):
 
 @cache
 def reader(hint: Any) -> Reader:
-    """What reads a value declared as `hint`: a record, str, int, float, bool, Any, Literal, tuple, Mapping, or None.
+    """What reads a value declared as `hint`: a record, str, int, float, bool, Any, Literal, tuple, Mapping, or
+    None, or one text or several.
 
     It raises Refused. Making one raises TypeError for a declaration that records do not use.
     """
@@ -51,6 +52,8 @@ def reader(hint: Any) -> Reader:
         return _mapping(reader(arguments[1]))
     if origin in (typing.Union, types.UnionType) and len(arguments) == 2 and arguments[1] is types.NoneType:
         return _optional(reader(arguments[0]))
+    if origin in (typing.Union, types.UnionType) and arguments == (str, tuple[str, ...]):
+        return _text_or_texts
     raise TypeError(f"a record cannot hold {hint!r}")
 
 
@@ -115,6 +118,10 @@ def _optional(item_reader: Reader) -> Reader:
     return lambda value: None if value is None else item_reader(value)
 
 
+def _text_or_texts(value: Any) -> Any:
+    return _texts(value) if isinstance(value, (list, tuple)) else _text(value)
+
+
 def _literal(choices: tuple[Any, ...]) -> Reader:
     known = {(type(choice), choice) for choice in choices}
 
@@ -171,7 +178,7 @@ def _json(value: Any) -> Any:
     return _json_list(value) if isinstance(value, (list, tuple)) else _integer(value)
 
 
-_json_mapping, _json_list = _mapping(_json), _tuple(_json)
+_json_mapping, _json_list, _texts = _mapping(_json), _tuple(_json), _tuple(_text)
 _SIMPLE: dict[Any, Reader] = {str: _text, int: _integer, float: _number, bool: _boolean, Any: _json}
 
 

@@ -24,15 +24,26 @@ class Node:
     """One use of a node type.
 
     `type` is a node type's name, or name@version to hold it to one version. `inputs` name their sources: "node" or
-    "node.output". `seed` is decimal, "" for none. `count` asks for that many pictures.
+    "node.output", or several of them for an input that gathers pictures. `seed` is decimal, "" for none. `count` asks
+    for that many pictures.
     """
 
     type: str
-    inputs: Mapping[str, str] = EMPTY
+    inputs: Mapping[str, str | tuple[str, ...]] = EMPTY
     params: Mapping[str, Json] = EMPTY
     seed: str = ""
     count: int = 1
     title: str = ""
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """What an input names, one or several: "node" or "node.output". Raises KeyError."""
+        named = self.inputs[name]
+        return (named,) if isinstance(named, str) else named
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The nodes that its inputs come from."""
+        return frozenset(source.partition(".")[0] for name in self.inputs for source in self.sources(name))
 
 
 @record
@@ -75,9 +86,7 @@ def parse_workflow(value: object) -> Workflow:
             field="format",
             hint="Upgrade Intaglio, or save the workflow in format 1.",
         )
-    name = _text(document.get("name"), "", "name")
-    if not NAME.match(name):
-        raise InvalidWorkflow(f"{name[:120]!r} is not a name", field="name", hint="Use letters, digits, space . _ -")
+    name = parse_name(document.get("name"))
     mode = document.get("mode", "discovery")
     if mode not in ("discovery", "production"):
         raise InvalidWorkflow(f"{mode!r} is neither discovery nor production", field="mode")
@@ -93,6 +102,14 @@ def parse_workflow(value: object) -> Workflow:
         nodes=parsed,
         pins={node_id: _pin(node_id, pin, parsed) for node_id, pin in pins.items()},
     )
+
+
+def parse_name(value: object) -> str:
+    """The name of a workflow. Raises InvalidWorkflow."""
+    name = _text(value, "", "name")
+    if not NAME.match(name):
+        raise InvalidWorkflow(f"{name[:120]!r} is not a name", field="name", hint="Use letters, digits, space . _ -")
+    return name
 
 
 def parse_node(node_id: str, value: object) -> Node:
@@ -114,12 +131,21 @@ def parse_node(node_id: str, value: object) -> Node:
         )
     return Node(
         type=_text(node.get("type"), node_id, "type"),
-        inputs={key: _text(source, node_id, f"inputs.{key}") for key, source in inputs.items()},
+        inputs={key: _source(source, node_id, f"inputs.{key}") for key, source in inputs.items()},
         params=params,
         seed=_seed(node.get("seed", ""), node_id),
         count=count,
         title=_text(node.get("title", ""), node_id, "title"),
     )
+
+
+def _source(value: object, node_id: str, field: str) -> str | tuple[str, ...]:
+    """What an input names: one source, or a list of them."""
+    if not isinstance(value, (list, tuple)):
+        return _text(value, node_id, field)
+    if not 1 <= len(value) <= MAX_NODES:
+        raise InvalidWorkflow(f"lists {len(value)} sources; it needs 1 to {MAX_NODES}", node=node_id, field=field)
+    return tuple(_text(source, node_id, f"{field}[{index}]") for index, source in enumerate(value))
 
 
 def _pin(node_id: str, value: object, nodes: Mapping[str, Node]) -> Pin:

@@ -8,23 +8,36 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from intaglio.core.errors import Invalid, InvalidWorkflow
-from intaglio.core.nodetype import NodeType, NodeTypes, Param
+from intaglio.core.nodetype import NodeType, NodeTypes, Port
+from intaglio.core.param import Param
 from intaglio.core.record import Json
 from intaglio.core.workflow import Node, Workflow
 from intaglio.engine.resources import Resources
 
 MAX_STEPS = 100_000
+Origin = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A node that passed the checks: its type, its sources by input, and its parameters as the function takes them."""
+    """A node that passed the checks: its type, its sources by input (node and output, one unless the input gathers),
+    and its parameters as the function takes them."""
 
     id: str
     node: Node
     type: NodeType
-    sources: Mapping[str, tuple[str, str]]
+    sources: Mapping[str, tuple[Origin, ...]]
     given: Mapping[str, Json]
+
+    @property
+    def origins(self) -> list[str]:
+        """The nodes that its inputs come from."""
+        return sorted({origin for several in self.sources.values() for origin, _ in several})
+
+    def gathers(self, name: str) -> bool:
+        """Whether an input of it takes all the pictures of its sources at once."""
+        port = self.type.port(name)
+        return port is not None and port.gathers
 
 
 def check_nodes(workflow: Workflow, resources: Resources) -> dict[str, Checked]:
@@ -80,10 +93,10 @@ def _type(node_id: str, node: Node, types: NodeTypes) -> NodeType:
     return node_type
 
 
-def _sources(node_id: str, node: Node, types: Mapping[str, NodeType]) -> dict[str, tuple[str, str]]:
+def _sources(node_id: str, node: Node, types: Mapping[str, NodeType]) -> dict[str, tuple[Origin, ...]]:
     ports = {port.name: port for port in types[node_id].inputs}
-    sources: dict[str, tuple[str, str]] = {}
-    for name, text in node.inputs.items():
+    sources: dict[str, tuple[Origin, ...]] = {}
+    for name, given in node.inputs.items():
         if name not in ports:
             raise InvalidWorkflow(
                 f"{node.type} has no input {name!r}",
@@ -91,7 +104,14 @@ def _sources(node_id: str, node: Node, types: Mapping[str, NodeType]) -> dict[st
                 field=f"inputs.{name}",
                 hint=_nearest(name, ports) or f"Its inputs: {', '.join(ports) or 'none'}.",
             )
-        sources[name] = _source(node_id, name, text, types)
+        if not isinstance(given, str) and not ports[name].gathers:
+            raise InvalidWorkflow(
+                "takes one source, not a list",
+                node=node_id,
+                field=f"inputs.{name}",
+                hint="Name one node; a node that gathers (frames-to-video) takes several.",
+            )
+        sources[name] = tuple(_source(node_id, name, text, types) for text in node.sources(name))
     for name, port in ports.items():
         if name not in sources and not port.optional:
             raise InvalidWorkflow(
@@ -172,7 +192,7 @@ def order_of(checked: Mapping[str, Checked]) -> list[str]:
     """An order in which the nodes can work, always the same one. Raises InvalidWorkflow for a circle."""
     sorter: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
     for node_id, item in checked.items():
-        sorter.add(node_id, *(origin for origin, _ in item.sources.values()))
+        sorter.add(node_id, *item.origins)
     try:
         sorter.prepare()
     except graphlib.CycleError as error:
@@ -190,12 +210,14 @@ def order_of(checked: Mapping[str, Checked]) -> list[str]:
 
 
 def widths_of(order: Iterable[str], checked: Mapping[str, Checked]) -> dict[str, int]:
-    """How many pictures each node makes: its count, or as many as reach it. Raises InvalidWorkflow."""
+    """How many times each node works: its count, or once for each picture that reaches it; all those that an input
+    gathers count as one. Raises InvalidWorkflow."""
     widths: dict[str, int] = {}
     total = 0
     for node_id in order:
         item = checked[node_id]
-        arriving = {name: widths[origin] for name, (origin, _) in item.sources.items() if widths[origin] > 1}
+        singles = {name: several[0][0] for name, several in item.sources.items() if not item.gathers(name)}
+        arriving = {name: widths[origin] for name, origin in singles.items() if widths[origin] > 1}
         if len(set(arriving.values())) > 1:
             sizes = ", ".join(f"{name}: {width}" for name, width in arriving.items())
             raise InvalidWorkflow(f"its inputs bring different numbers of pictures ({sizes})", node=node_id)
@@ -208,7 +230,8 @@ def widths_of(order: Iterable[str], checked: Mapping[str, Checked]) -> dict[str,
                 hint="Leave count at 1 here; the node works on each picture that reaches it.",
             )
         widths[node_id] = incoming * item.node.count
-        total += widths[node_id]
+        gathered = (origin for name, several in item.sources.items() if item.gathers(name) for origin, _ in several)
+        total += widths[node_id] * (1 + sum(widths[origin] for origin in gathered))
         if total > MAX_STEPS:
             raise InvalidWorkflow(
                 f"with it the workflow makes more than {MAX_STEPS} pictures",
@@ -217,6 +240,38 @@ def widths_of(order: Iterable[str], checked: Mapping[str, Checked]) -> dict[str,
                 hint="Lower the count, or run it in parts.",
             )
     return widths
+
+
+def check_kinds(order: Iterable[str], checked: Mapping[str, Checked]) -> None:
+    """Refuse an edge that carries a picture where a video is wanted, or a video where a picture is."""
+    # What comes out of each output: what it is declared as, or what the node was handed.
+    kinds: dict[Origin, str] = {}
+    for node_id in order:
+        item = checked[node_id]
+        handed = ""
+        for name, several in item.sources.items():
+            port = item.type.port(name)
+            assert port is not None  # `_sources` refuses others
+            for index, origin in enumerate(several):
+                if not port.takes(kinds[origin]):
+                    raise _wrong_kind(item, port, f"[{index}]" if len(several) > 1 else "", origin, kinds[origin])
+            handed = kinds[several[0]] if port.type == "media" else handed
+        for output in item.type.outputs:
+            kinds[node_id, output.name] = (handed or "image") if output.type == "media" else output.type
+
+
+def _wrong_kind(item: Checked, port: Port, place: str, origin: Origin, kind: str) -> InvalidWorkflow:
+    words = {"image": "a picture", "images": "pictures", "video": "a video"}
+    ways = {
+        "video": "Make one of pictures with frames-to-video.",
+        "image": "Name a node that gives a picture; work on the pictures before they become a video.",
+    }
+    return InvalidWorkflow(
+        f"takes {words[port.type]}, and {origin[0]} gives {words[kind]}",
+        node=item.id,
+        field=f"inputs.{port.name}{place}",
+        hint=ways.get(port.type, ways["image"]),
+    )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

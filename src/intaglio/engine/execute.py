@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from intaglio.core.context import Context, Embedding, Generation, Hooks, Lora, ModelFile
@@ -18,6 +19,7 @@ from intaglio.core.model import ModelRef
 from intaglio.core.nodetype import NodeType, NodeTypes
 from intaglio.core.plan import Plan, Step, content_key
 from intaglio.core.snapshot import StepResult
+from intaglio.core.video import Media, Video
 
 MOST_WORKERS = 4
 
@@ -26,14 +28,14 @@ MOST_WORKERS = 4
 class Finished:
     """A step that ended: its content key, inputs and outputs by digest, and how long it took in seconds.
 
-    `images` holds the outputs that are new, by output name; the others in `outputs` are passed on or reused.
+    `made` holds the outputs that are new, by output name; the others in `outputs` are passed on or reused.
     """
 
     step: Step
     key: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
-    images: Mapping[str, Image]
+    made: Mapping[str, Media]
     started: float
     seconds: float
     notes: tuple[str, ...]
@@ -52,17 +54,18 @@ class Reused:
 class Work:
     """What carrying out asks others for.
 
-    `load(digest)` gives a picture; `find_model(ref)` an exact file, checked; `generate` makes pixels; `encode` turns a
-    picture into the bytes of an asset and names them; `keep(finished, files)` makes a step durable before anyone
-    depends on it; `reuse(step, key)` may offer earlier outputs; `check` raises Cancelled when the user asked to stop.
+    `load(digest)` gives a picture or a video; `find_model(ref)` an exact file, checked; `generate` makes pixels;
+    `encode` turns a picture or a video into the bytes of an asset and names them; `keep(finished, files)` makes a step
+    durable before anyone depends on it; `reuse(step, key)` may offer earlier outputs; `check` raises Cancelled when the
+    user asked to stop.
     """
 
     types: NodeTypes
     environment: str
-    load: Callable[[str], Image]
+    load: Callable[[str], Media]
     find_model: Callable[[ModelRef], ModelFile]
     generate: Callable[[Generation, Hooks], Image]
-    encode: Callable[[Image], tuple[str, bytes]]
+    encode: Callable[[Media], tuple[str, bytes]]
     keep: Callable[[Finished, Mapping[str, bytes]], None]
     reuse: Callable[[Step, str], Reused | None] = lambda step, key: None
     started: Callable[[Step], None] = lambda step: None
@@ -73,10 +76,10 @@ class Work:
 
 @dataclass
 class _Value:
-    """An output on its way: its digest, and its pixels while somebody still needs them."""
+    """An output on its way: its digest, and itself while somebody still needs it."""
 
     digest: str
-    image: Image | None
+    media: Media | None
 
 
 def execute(plan: Plan, work: Work) -> tuple[StepResult, ...]:
@@ -154,33 +157,34 @@ class _Run:
         else:
             self.work.started(step)
             notes: list[str] = []
-            images, passed_on = self._call(step, notes)
-            named = {name: self.work.encode(image) for name, image in images.items()}
+            made, passed_on = self._call(step, notes)
+            named = {name: self.work.encode(media) for name, media in made.items()}
             outputs = passed_on | {name: digest for name, (digest, _) in named.items()}
             files = {digest: data for digest, data in named.values()}
             seconds = time.perf_counter() - clock
-            finished = Finished(step, key, inputs, outputs, images, began, seconds, tuple(notes))
+            finished = Finished(step, key, inputs, outputs, made, began, seconds, tuple(notes))
         self.work.keep(finished, files)
         for name, digest in finished.outputs.items():
-            self.values[step.id, name] = _Value(digest, finished.images.get(name))
+            self.values[step.id, name] = _Value(digest, finished.made.get(name))
         self.results[step.id] = StepResult(step=step.id, key=key, inputs=inputs, outputs=finished.outputs)
         self._release(step)
 
-    def _call(self, step: Step, notes: list[str]) -> tuple[dict[str, Image], dict[str, str]]:
-        """The new pictures a step made, and the digests of those it only passed on."""
+    def _call(self, step: Step, notes: list[str]) -> tuple[dict[str, Media], dict[str, str]]:
+        """What a step made anew, and the digests of what it only passed on."""
         node_type = self.work.types.meaning(step.type, step.type_version)
         if node_type is None:
             raise NodeFailed(step.id, f"node type {step.type}@{step.type_version} is not installed")
         if node_type.version != step.type_version:
             notes.append(f"run by {node_type.name}@{node_type.version}, which does what {step.type_version} did")
-        arguments = {name: self._image(source.step, source.output) for name, source in step.inputs.items()}
+        arriving = {name: self._media(source.step, source.output) for name, source in step.inputs.items()}
+        arguments = _arguments(node_type, step, arriving)
         files = {name: self.work.load(asset.digest) for name, asset in step.assets.items()}
         result = _called(node_type, step, arguments, files, self._models(step, notes), self._context(step, notes))
-        outputs = _outputs(node_type, step, result)
-        origins = {id(image): self._digest(step, name) for name, image in arguments.items()}
-        origins |= {id(image): step.assets[name].digest for name, image in files.items()}
-        passed_on = {name: origins[id(image)] for name, image in outputs.items() if id(image) in origins}
-        return {name: image for name, image in outputs.items() if name not in passed_on}, passed_on
+        outputs = _outputs(node_type, step, result, arguments)
+        origins = {id(media): self._digest(step, name) for name, media in arriving.items()}
+        origins |= {id(media): step.assets[name].digest for name, media in files.items()}
+        passed_on = {name: origins[id(media)] for name, media in outputs.items() if id(media) in origins}
+        return {name: media for name, media in outputs.items() if name not in passed_on}, passed_on
 
     def _models(self, step: Step, notes: list[str]) -> dict[str, ModelFile]:
         files = {name: self.work.find_model(model) for name, model in step.models.items()}
@@ -199,28 +203,28 @@ class _Run:
         )
         return Context(step=step.id, hooks=hooks, generate=self.work.generate)
 
-    def _image(self, step_id: str, output: str) -> Image:
+    def _media(self, step_id: str, output: str) -> Media:
         value = self.values[step_id, output]
-        if value.image is None:
-            value.image = self.work.load(value.digest)
-        return value.image
+        if value.media is None:
+            value.media = self.work.load(value.digest)
+        return value.media
 
     def _release(self, step: Step) -> None:
-        """Let go of pixels nobody will ask for again; the store has them."""
+        """Let go of what nobody will ask for again; the store has it."""
         for source in step.inputs.values():
             self.needed[source.step, source.output] -= 1
             if not self.needed[source.step, source.output]:
-                self.values[source.step, source.output].image = None
+                self.values[source.step, source.output].media = None
         for output in self.results[step.id].outputs:
             if not self.needed[step.id, output]:
-                self.values[step.id, output].image = None
+                self.values[step.id, output].media = None
 
 
 def _called(
     node_type: NodeType,
     step: Step,
-    inputs: Mapping[str, Image],
-    files: Mapping[str, Image],
+    inputs: Mapping[str, Media | tuple[Media, ...]],
+    files: Mapping[str, Media],
     models: Mapping[str, ModelFile],
     context: Context,
 ) -> object:
@@ -252,6 +256,8 @@ def _params(node_type: NodeType, step: Step, models: Mapping[str, ModelFile]) ->
             continue
         words = params[param.name]
         match param.type:
+            case "rational":
+                params[param.name] = Fraction(words)
             case "number":
                 # The written form of a record does not tell 4 from 4.0; the declaration does.
                 params[param.name] = float(words)
@@ -271,9 +277,38 @@ def _several(step: Step, name: str, count: int, models: Mapping[str, ModelFile])
     return [models[held] for held in slots]
 
 
-def _outputs(node_type: NodeType, step: Step, result: object) -> dict[str, Image]:
+def _arguments(node_type: NodeType, step: Step, arriving: Mapping[str, Media]) -> dict[str, Media | tuple[Media, ...]]:
+    """The inputs as the function takes them, those that one input gathers together. Raises NodeFailed for a picture in
+    the place of a video, or the other way round: a record from elsewhere may say anything."""
+    arguments: dict[str, Media | tuple[Media, ...]] = {}
+    left = dict(arriving)
+    for port in node_type.inputs:
+        names = [port.name]
+        if port.gathers:
+            names = [slot(port.name, index) for index in range(sum(owner(name) == port.name for name in arriving))]
+        media = tuple(left.pop(name) for name in names if name in left)
+        if not all(port.takes(_kind(one)) for one in media):
+            raise NodeFailed(step.id, f"{node_type.name} takes {port.type} as its {port.name}, and got something else")
+        if media:
+            arguments[port.name] = media if port.gathers else media[0]
+    if left:
+        raise NodeFailed(step.id, f"{node_type.name} has no place for what the record gives it as {min(left)}")
+    return arguments
+
+
+def _kind(value: object) -> str:
+    return "image" if isinstance(value, Image) else "video" if isinstance(value, Video) else ""
+
+
+def _outputs(
+    node_type: NodeType, step: Step, result: object, arguments: Mapping[str, Media | tuple[Media, ...]]
+) -> dict[str, Media]:
+    """What a function returned, by output. Raises NodeFailed when it is not what the node type declares."""
     values = result if isinstance(result, tuple) else (result,)
-    names = [port.name for port in node_type.outputs]
-    if len(values) != len(names) or not all(isinstance(value, Image) for value in values):
-        raise NodeFailed(step.id, f"{node_type.name} did not return the pictures it declares ({', '.join(names)})")
-    return dict(zip(names, values, strict=True))
+    handed = next((_kind(arguments.get(port.name)) for port in node_type.inputs if port.type == "media"), "")
+    wanted = {port.name: handed if port.type == "media" else port.type for port in node_type.outputs}
+    if len(values) != len(wanted) or any(
+        _kind(value) != kind or not kind for value, kind in zip(values, wanted.values(), strict=True)
+    ):
+        raise NodeFailed(step.id, f"{node_type.name} did not return what it declares ({', '.join(wanted)})")
+    return dict(zip(wanted, values, strict=True))

@@ -45,13 +45,13 @@ def findings_of(
     for node_id in order:
         item = checked[node_id]
         own = [*_seed(workflow, item), *_nature(item)]
-        above = sorted({name for origin, _ in item.sources.values() for name in loose[origin]})[: _MOST_NAMED + 1]
+        above = sorted({name for origin in item.origins for name in loose[origin]})[: _MOST_NAMED + 1]
         loose[node_id] = [node_id, *above] if own else above
         found += [
             *own,
             *_models(workflow, item, resources),
             *_upstream(item, above),
-            *_files(workflow, item),
+            *_files(workflow, item, resources),
             *_backend(item),
         ]
     return found
@@ -117,11 +117,11 @@ def _upstream(item: Checked, above: list[str]) -> Iterator[Finding]:
         )
 
 
-def _files(workflow: Workflow, item: Checked) -> Iterator[Finding]:
+def _files(workflow: Workflow, item: Checked, resources: Resources) -> Iterator[Finding]:
     for param in item.type.params:
         if param.type != "image" or item.given.get(param.name) is None:
             continue
-        given = file_or_pin(workflow, item, param.name)
+        given = file_or_pin(workflow, item, param.name, resources)
         if not given.startswith((ADDRESS, PREFIX)):
             yield Finding(
                 level="remark",

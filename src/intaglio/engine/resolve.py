@@ -6,13 +6,14 @@ anything is drawn, so a refused workflow uses up no seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from intaglio.core.entries import slot
 from intaglio.core.errors import Unfixed, UnpinnedModel, UnpinnedSeed
 from intaglio.core.plan import Plan, Source, Step, WorkflowRef
 from intaglio.core.seeds import ExecutedSeed, derive
 from intaglio.core.workflow import Workflow
-from intaglio.engine.checks import Checked, check_nodes, order_of, widths_of
+from intaglio.engine.checks import Checked, check_kinds, check_nodes, order_of, widths_of
 from intaglio.engine.lint import Finding, findings_of
 from intaglio.engine.resources import Resources
 from intaglio.engine.settle import Settled, fixed_seed, settled
@@ -61,6 +62,7 @@ def lint(workflow: Workflow, resources: Resources) -> list[Finding]:
 def _checked(workflow: Workflow, resources: Resources) -> tuple[dict[str, Checked], list[str], dict[str, int]]:
     checked = check_nodes(workflow, resources)
     order = order_of(checked)
+    check_kinds(order, checked)
     return checked, order, widths_of(order, checked)
 
 
@@ -89,14 +91,24 @@ def _steps(workflow: Workflow, settled: Settled, widths: Mapping[str, int], reso
             type=item.type.name,
             type_version=item.type.version,
             params=settled.params,
-            inputs={
-                name: Source(step=_step_id(origin, index, widths[origin]), output=output)
-                for name, (origin, output) in item.sources.items()
-            },
+            inputs=dict(_inputs(item, index, widths)),
             seed=_seed_of_picture(seed, index),
             models={name: model.ref for name, model in settled.models.items()},
             assets=settled.assets,
         )
+
+
+def _inputs(item: Checked, index: int, widths: Mapping[str, int]) -> Iterator[tuple[str, Source]]:
+    """Where each input of one step comes from. What is gathered stands under a name of its own each ("frames[0]"): the
+    pictures of one batch in their order, sources in the order in which they are listed."""
+    for name, several in item.sources.items():
+        if not item.gathers(name):
+            origin, output = several[0]
+            yield name, Source(step=_step_id(origin, index, widths[origin]), output=output)
+            continue
+        pictures = [(origin, output, place) for origin, output in several for place in range(widths[origin])]
+        for number, (origin, output, place) in enumerate(pictures):
+            yield slot(name, number), Source(step=_step_id(origin, place, widths[origin]), output=output)
 
 
 def _step_id(node_id: str, index: int, width: int) -> str:

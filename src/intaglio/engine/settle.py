@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from intaglio.core.entries import Entry, slot
 from intaglio.core.errors import IntaglioError, InvalidWorkflow
 from intaglio.core.model import ModelVersion
-from intaglio.core.nodetype import Param
+from intaglio.core.param import Param
 from intaglio.core.plan import AssetRef
 from intaglio.core.record import Json
 from intaglio.core.seeds import ExecutedSeed, exact_seed, parse_seed
@@ -38,7 +38,7 @@ def settled(workflow: Workflow, item: Checked, resources: Resources) -> Settled:
     for param in item.type.params:
         if param.type == "image" and param.name in item.given:
             with _located(item, param.name):
-                assets[param.name] = resources.take_image(file_or_pin(workflow, item, param.name))
+                assets[param.name] = resources.take_image(file_or_pin(workflow, item, param.name, resources))
     params = {
         param.name: _value(item, param, models, resources)
         for param in item.type.params
@@ -84,12 +84,15 @@ def pinned_or(workflow: Workflow, item: Checked, name: str, typed: str) -> str:
     return typed
 
 
-def file_or_pin(workflow: Workflow, item: Checked, name: str) -> str:
-    """The reference file that counts: in production the one an approval captured, where it did."""
-    pin = workflow.pins.get(item.id)
-    if workflow.mode == "production" and pin is not None and name in pin.assets:
+def file_or_pin(workflow: Workflow, item: Checked, name: str, resources: Resources) -> str:
+    """The reference file that counts: in production the one an approval captured, where it did.
+
+    So it is in discovery for a relative path when there is no folder that it could start from.
+    """
+    pin, typed = workflow.pins.get(item.id), str(item.given[name])
+    if pin is not None and name in pin.assets and (workflow.mode == "production" or not resources.is_file(typed)):
         return pin.assets[name]
-    return str(item.given[name])
+    return typed
 
 
 def fixed_seed(workflow: Workflow, item: Checked) -> ExecutedSeed | None:

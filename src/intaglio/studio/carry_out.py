@@ -20,6 +20,7 @@ from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
 from intaglio.core.snapshot import StepResult
 from intaglio.core.task import Failure, NodeRecord, Task
+from intaglio.core.video import MEDIA_TYPES, Media, Video
 from intaglio.core.workflow import Workflow
 from intaglio.engine.environment import capture
 from intaglio.engine.execute import Finished, Reused, Work, execute
@@ -116,17 +117,16 @@ class _Run:
 
     def work(self) -> Work:
         """What the engine needs, bound to this library and task."""
-        from intaglio.imaging.decode import decode
         from intaglio.imaging.png import encode
 
-        def encoded(image: Image) -> tuple[str, bytes]:
-            data = encode(image)
+        def encoded(media: Media) -> tuple[str, bytes]:
+            data = media.data if isinstance(media, Video) else encode(media)
             return digest_bytes(data), data
 
         return Work(
             types=self.parts.types,
             environment=digest_of(self.environment),
-            load=lambda digest: decode(self.parts.blobs.read(digest)),
+            load=lambda digest: load(self.parts, digest),
             find_model=self.find_model,
             generate=self.generate,
             encode=encoded,
@@ -200,15 +200,8 @@ class _Run:
             assets={name: asset.digest for name, asset in step.assets.items()},
         )
         assets = [
-            Asset(
-                digest=finished.outputs[name],
-                size=len(files[finished.outputs[name]]),
-                media_type="image/png",
-                width=image.width,
-                height=image.height,
-                pixels=image.digest,
-            )
-            for name, image in finished.images.items()
+            _asset(finished.outputs[name], len(files[finished.outputs[name]]), media)
+            for name, media in finished.made.items()
         ]
         what = "reused" if finished.reused_from else "done"
         facts = {"seed": step.seed.value, "origin": step.seed.origin} if step.seed else {}
@@ -245,6 +238,37 @@ class _Run:
         with self.parts.database.write():
             digest = self.parts.documents.put(snapshot)
             return self.parts.tasks.advance(self.task.id, "done", finished=finished, snapshot=digest)
+
+
+def load(parts: Parts, digest: str) -> Media:
+    """A stored picture or video. Raises NotFound, Damaged, InvalidImage."""
+    from intaglio.imaging.decode import decode
+
+    data, asset = parts.blobs.read(digest), parts.assets.get(digest)
+    if asset.media_type not in MEDIA_TYPES:
+        return decode(data)
+    return Video(data, asset.media_type, asset.frames, asset.seconds, asset.width, asset.height)
+
+
+def _asset(digest: str, size: int, media: Media) -> Asset:
+    if isinstance(media, Image):
+        return Asset(
+            digest=digest,
+            size=size,
+            media_type="image/png",
+            width=media.width,
+            height=media.height,
+            pixels=media.digest,
+        )
+    return Asset(
+        digest=digest,
+        size=size,
+        media_type=media.media_type,
+        width=media.width,
+        height=media.height,
+        frames=media.frames,
+        seconds=media.seconds,
+    )
 
 
 def environment_of(parts: Parts, plan: Plan) -> Environment:

@@ -66,7 +66,7 @@ def write_text(workflow: Workflow) -> str:
 
 def _in_order(workflow: Workflow) -> list[tuple[str, Node]]:
     """The nodes in the order in which they work; a record keeps none, because its keys are sorted."""
-    sources = {name: {text.partition(".")[0] for text in node.inputs.values()} for name, node in workflow.nodes.items()}
+    sources = {name: sorted(node.origins) for name, node in workflow.nodes.items()}
     try:
         return [(name, workflow.nodes[name]) for name in TopologicalSorter(sources).static_order()]
     except (CycleError, KeyError):  # not one that can run, but one can look at it

@@ -31,6 +31,7 @@ def asset(letter: str) -> AssetRef:
 
 MODELS = [dataclasses.replace(REF, digest=name_of(letter), version=letter) for letter in "12"]
 NODES = ("a", "b", "c", "d", "e")
+SOURCES = {"one": 1, "two": 2, "reel": 3}
 
 
 @st.composite
@@ -40,8 +41,9 @@ def plans(draw: st.DrawFn) -> Plan:
     count = draw(st.integers(1, 2))
     steps: list[Step] = []
     for place, node in enumerate(nodes):
-        kind = draw(st.sampled_from(["one", "two"]))
-        sources = draw(st.lists(st.sampled_from(nodes[:place]), max_size=1 if kind == "one" else 2)) if place else []
+        kind = draw(st.sampled_from(["one", "two", "reel"]))
+        sources = draw(st.lists(st.sampled_from(nodes[:place]), max_size=SOURCES[kind])) if place else []
+        port = "frames[{}]" if kind == "reel" else "in{}"
         params = {"x": draw(st.integers(0, 1))} | ({"y": draw(st.booleans())} if kind == "two" else {})
         models = {f"loras[{index}]": MODELS[index] for index in range(draw(st.integers(0, 2)))}
         version, assets = draw(st.integers(1, 2)), draw(st.sampled_from([{}, {"mask": asset("3")}]))
@@ -59,7 +61,7 @@ def plans(draw: st.DrawFn) -> Plan:
                     models=models,
                     assets=assets,
                     inputs={
-                        f"in{number}": Source(step=f"{source}[{index}]" if count > 1 else source, output="image")
+                        port.format(number): Source(step=f"{source}[{index}]" if count > 1 else source, output="image")
                         for number, source in enumerate(sources)
                     },
                 )
@@ -87,6 +89,8 @@ def test_none_is_the_first_plan_all_is_the_second_and_any_are_a_plan_that_runs(
         for one in mixed.steps:
             assert {source.step for source in one.inputs.values()} <= there, "each comes after what it needs"
             there.add(one.id)
+            gathered = [name for name in one.inputs if name.startswith("frames[")]
+            assert sorted(gathered) == [f"frames[{number}]" for number in range(len(gathered))], "numbered without gaps"
         assert there in ({s.id for s in good.steps}, {s.id for s in bad.steps}), "none is lost on the way"
 
 
@@ -165,6 +169,22 @@ def test_wires_that_cross_and_nodes_that_come_are_one_change_of_structure() -> N
 def test_a_batch_of_another_size_is_structure() -> None:
     batch = plan_of(step("a[0]", node="a"), step("a[1]", node="a", index=1))
     assert [str(change) for change in Changes(plan_of(step("a")), batch).all] == ["structure: other a"]
+
+
+def reel(*sources: str) -> Step:
+    """A step that gathers."""
+    inputs = {f"frames[{number}]": Source(step=source, output="image") for number, source in enumerate(sources)}
+    return step("clip", "reel", inputs=inputs)
+
+
+def test_what_is_gathered_is_one_change_however_many_frames_differ() -> None:
+    shots = [step(name) for name in "abcd"]
+    good, bad = plan_of(*shots, reel("a", "b", "c", "d")), plan_of(*shots, reel("b", "a"))
+    found = Changes(good, bad).all
+    assert [str(change) for change in found] == ["clip.frames a.image, b.image, c.image, d.image -> b.image, a.image"]
+    assert Changes(good, bad).plan(found).step("clip").inputs == bad.step("clip").inputs
+    long = Changes(good, plan_of(*shots, reel(*"abcdabcdabcd"))).all
+    assert str(long[0]).endswith("-> a.image to d.image (12)")
 
 
 def test_downstream_is_a_node_and_what_follows() -> None:

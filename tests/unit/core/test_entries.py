@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intaglio.core.entries import MAX_ENTRIES, Entry, WrongPart, owner, slot
-from intaglio.core.nodetype import Param
+from intaglio.core.param import Param
 
 LORAS = Param("loras", "loras", (), ge=-10, le=10)
 EMBEDDINGS = Param("embeddings", "embeddings", ())

@@ -12,6 +12,7 @@ from intaglio.core.image import Image
 from intaglio.core.nodegaps import step_gaps
 from intaglio.core.nodetype import FromModel, Interval, Migration, NodeType, NodeTypes, node_type
 from intaglio.core.plan import Source
+from intaglio.core.video import Video
 from intaglio.core.workflow import Node, Workflow
 
 from .samples import REF, SEED, plan_of, step
@@ -76,6 +77,30 @@ def test_record_and_type_must_agree(changed: dict[str, Any], expected: list[str]
         changed = {**changed, "models": {"model": REF}}
     types = NodeTypes([tint(2)])
     assert said(step_gaps(recorded(**changed), types)) == [("parameter.unknown", subject) for subject in expected]
+
+
+def reel() -> NodeType:
+    """A type that gathers."""
+
+    def work(ctx: Context, frames: tuple[Image, ...]) -> Video:
+        raise AssertionError
+
+    return node_type("reel", version=1)(work)
+
+
+@pytest.mark.parametrize(
+    ("names", "subjects"),
+    [
+        (["frames[0]", "frames[1]"], []),
+        (["frames[0]", "frames[2]"], ["n.frames", "n.frames[0]", "n.frames[2]"]),
+        (["frames"], ["n.frames"]),
+        ([], ["n.frames"]),
+        (["frames[0]", "frames"], ["n.frames", "n.frames[0]"]),
+    ],
+)
+def test_what_is_gathered_is_numbered_from_0_on(names: list[str], subjects: list[str]) -> None:
+    found = step("n", "reel", inputs={name: Source(step="a", output="image") for name in names})
+    assert said(step_gaps(found, NodeTypes([reel()]))) == [("parameter.unknown", subject) for subject in subjects]
 
 
 def test_an_output_that_others_take_must_be_there() -> None:

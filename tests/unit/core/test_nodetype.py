@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pytest
@@ -11,18 +12,18 @@ from hypothesis import strategies as st
 from intaglio.core.context import Context, Embedding, Lora, ModelFile
 from intaglio.core.image import Image
 from intaglio.core.nodetype import (
-    MAX_TEXT,
     FromModel,
     Interval,
     Migration,
     ModelKind,
     NodeType,
     NodeTypes,
-    Param,
     Port,
     Settle,
     node_type,
 )
+from intaglio.core.param import MAX_TEXT, Param
+from intaglio.core.video import Media, Video
 
 
 class Pair(NamedTuple):
@@ -78,6 +79,42 @@ def test_parameters_carry_bounds_choices_and_where_a_value_comes_from() -> None:
         "at most 9",
         "",
     ]
+
+
+def test_edges_carry_pictures_or_videos_and_an_input_may_gather() -> None:
+    def work(ctx: Context, image: Media, clip: Video | None, shots: tuple[Image, ...] | None) -> Media:
+        return image
+
+    def film(ctx: Context, frames: tuple[Image, ...], *, fps: Fraction = Fraction(48, 2)) -> Video:
+        raise AssertionError
+
+    found = node_type("x", version=1)(work)
+    assert found.inputs == (Port("image", "media"), Port("clip", "video", True), Port("shots", "images", True))
+    assert found.outputs == (Port("image", "media"),)
+    made = node_type("film", version=1, encodes_video=True)(film)
+    assert (made.outputs, made.encodes_video, found.encodes_video) == ((Port("video", "video"),), True, False)
+    assert (made.params[0].type, made.params[0].default) == ("rational", "24")
+    assert [port.gathers for port in found.inputs] == [False, False, True]
+    assert [kind for kind in ("image", "video") if found.inputs[0].takes(kind)] == ["image", "video"]
+    assert [kind for kind in ("image", "video") if found.inputs[2].takes(kind)] == ["image"]
+
+
+RATE = Param("fps", "rational", ge=1, le=120)
+
+
+@given(st.fractions(1, 120, max_denominator=100_000))
+def test_a_fraction_is_written_in_one_way_however_it_is_given(value: Fraction) -> None:
+    doubled = f"{2 * value.numerator}/{2 * value.denominator}"
+    assert RATE.check(doubled) == RATE.check(str(value)) == str(value)
+    assert Fraction(RATE.check(str(value))) == value
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [(24, "24"), (24.0, "24"), ("24.0", "24"), (29.97, "2997/100"), ("30000/1001", "30000/1001"), ("012", "12")],
+)
+def test_a_rate_is_kept_exactly(given: object, taken: str) -> None:
+    assert RATE.check(given) == taken
 
 
 def test_without_a_seed_a_node_does_not_draw() -> None:
@@ -145,9 +182,9 @@ def _optional_param(ctx: Context, *, amount: float | None = None) -> Image:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (_text_input, "text: an edge carries an Image"),
+        (_text_input, "text: an edge carries an Image or a Video"),
         (_list_param, "sizes: .* cannot be a parameter"),
-        (_text_output, "image: an edge carries an Image"),
+        (_text_output, "image: an edge carries an Image or a Video"),
         (_optional_param, "amount: .* cannot be a parameter"),
         (_optional_model_without_a_default, "model: .* cannot be a parameter"),
     ],
@@ -201,6 +238,16 @@ def test_text_is_taken_as_it_is_or_refused_for_half_a_character(value: str) -> N
         (Param("x", "integer"), 1.0, "needs a whole number, not 1.0"),
         (Param("x", "number"), True, "needs a number, not True"),
         (Param("x", "number"), "1", "needs a number, not '1'"),
+        (RATE, True, "needs a number of at most 6 decimals or a fraction"),
+        (RATE, "1e99999999", "or a fraction"),
+        (RATE, "1/0", "'1/0' divides by zero"),
+        (RATE, "0.5", r"'0.5' is out of range \(1 to 120\)"),
+        (RATE, 121, "out of range"),
+        (RATE, "-24", "or a fraction"),
+        (RATE, "\u0662\u0664", "or a fraction"),
+        (RATE, 23.976023976023978, "at most 6 decimals"),
+        (RATE, math.nan, "or a fraction"),
+        (RATE, [24], "or a fraction"),
         (Param("x", "string"), 7, "needs text, not 7"),
         (Param("x", "model"), None, "needs text, not None"),
         (Param("x", "image"), ["a"], "needs text"),

@@ -14,6 +14,7 @@ from intaglio.core.image import Image
 from intaglio.core.model import ModelRef, ModelVersion
 from intaglio.core.nodetype import FromModel, Interval, ModelKind, NodeTypes, Settle, node_type
 from intaglio.core.plan import AssetRef, Plan, WorkflowRef
+from intaglio.core.video import Media, Video
 from intaglio.core.workflow import Workflow, parse_workflow
 from intaglio.engine.execute import Finished, Reused, Work
 from intaglio.engine.resolve import resolve
@@ -164,7 +165,7 @@ class Bench:
         self.types = types
         self.more = more
         self.files: dict[str, bytes] = {}
-        self.images: dict[str, Image] = {}
+        self.images: dict[str, Media] = {}
         self.kept: list[Finished] = []
         self.loads: list[str] = []
         self.began: list[str] = []
@@ -189,7 +190,7 @@ class Bench:
         }
         return Work(**(given | self.more))
 
-    def _load(self, digest: str) -> Image:
+    def _load(self, digest: str) -> Media:
         self.loads.append(digest)
         return self.images[digest]
 
@@ -201,7 +202,10 @@ class Bench:
     def _generate(self, request: Generation, hooks: Hooks) -> Image:
         return dot(request.seed % 256)
 
-    def _encode(self, image: Image) -> tuple[str, bytes]:
+    def _encode(self, image: Media) -> tuple[str, bytes]:
+        if isinstance(image, Video):
+            self.images[image.digest] = image
+            return image.digest, image.data
         data = f"{image.mode} {image.width} ".encode() + image.data
         digest = digest_bytes(data)
         self.images[digest] = Image(image.mode, image.width, image.height, image.data)

@@ -15,6 +15,7 @@ from intaglio.core.errors import Cancelled, ModelUnavailable, NodeFailed
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, NodeTypes, node_type
 from intaglio.core.plan import content_key
+from intaglio.core.video import Media
 from intaglio.engine.execute import Reused, execute
 
 from .fakes import DIGEST, Bench, Desk, bring, dot, grain, join, look, paint, split, start
@@ -153,7 +154,7 @@ def test_a_node_that_returns_garbage_fails(garbage: Any) -> None:
         return garbage  # type: ignore[no-any-return]
 
     bench = Bench(types_with(work))
-    with pytest.raises(NodeFailed, match=r"garbage did not return the pictures it declares \(image\)"):
+    with pytest.raises(NodeFailed, match=r"garbage did not return what it declares \(image\)"):
         run({"a": {"type": "garbage"}}, bench)
     assert bench.kept == []
 
@@ -207,7 +208,7 @@ def test_an_earlier_result_stands_for_a_step() -> None:
     bench.earlier["a"] = Reused(earlier.kept[0].outputs, "old-task")
     run({"a": {"type": "start"}, "g": after("a", "grain", seed=1)}, bench)
     first, second = bench.kept
-    assert (first.reused_from, first.images, first.seconds) == ("old-task", {}, 0.0)
+    assert (first.reused_from, first.made, first.seconds) == ("old-task", {}, 0.0)
     assert (second.reused_from, outputs(bench)["g"]) == ("", bytes([10]))
     assert bench.began == ["g"]
     assert bench.loads == [first.outputs["image"]], "its pixels are read only because the next step needs them"
@@ -219,7 +220,7 @@ def test_a_picture_that_is_passed_on_keeps_its_digest_and_makes_no_file() -> Non
     run({"a": {"type": "bring", "params": {"image": "x.png"}}, "b": after("a", "look")}, bench)
     assert [dict(done.outputs) for done in bench.kept] == [{"image": DIGEST}, {"image": DIGEST}]
     assert bench.files == {}
-    assert all(not done.images for done in bench.kept)
+    assert all(not done.made for done in bench.kept)
 
 
 def test_pixels_are_let_go_after_their_last_use() -> None:
@@ -238,7 +239,7 @@ def test_pixels_are_let_go_after_their_last_use() -> None:
         def _keep(self, finished: Any, files: Any) -> None:
             self.files.update(files)
 
-        def _encode(self, image: Image) -> tuple[str, bytes]:
+        def _encode(self, image: Media) -> tuple[str, bytes]:
             return digest_bytes(image.data), image.data
 
     nodes: dict[str, Any] = {"n0": {"type": "start"}}
