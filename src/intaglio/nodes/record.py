@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from intaglio.core.context import Context
+from intaglio.core.form import QUESTION, parse_fields
 from intaglio.core.image import Image
-from intaglio.core.nodetype import node_type
+from intaglio.core.nodetype import Rule, node_type
 
 
-@node_type("form", version=1, role="form")
+def _without_fields(params: dict[str, Any]) -> dict[str, Any]:
+    """A form from before there were fields asks for none."""
+    return {**params, "fields": ""}
+
+
+@node_type("form", version=2, role="form", migrations={1: _without_fields})
 def form(
     ctx: Context,
     image: Image,
     *,
-    question: Annotated[str, "What the person is asked before the run is final."] = "What is this version, and why?",
+    question: Annotated[str, "What the person is asked before the run is final."] = QUESTION,
+    fields: Annotated[
+        str,
+        Rule(parse_fields),
+        'What else has to be said: "client, channel", or a line for each, as "client: Which client is it for?"',
+    ] = "",
 ) -> Image:
-    """Ask for an annotation before the run is final."""
+    """Ask for an annotation, and what else `fields` names, before the run is final.
+
+    Nodes after the form run before it is answered, so that the answer can be about the finished picture; until then the
+    task is waiting and has no version. Several forms are answered together.
+    """
     return image
 
 
