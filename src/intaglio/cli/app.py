@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
@@ -16,6 +16,7 @@ from intaglio.core.errors import Invalid
 
 if TYPE_CHECKING:
     from intaglio.studio.carry_out import Watch
+    from intaglio.studio.drift import Warning
     from intaglio.studio.open import Studio
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -159,14 +160,25 @@ def say_error(code: str, message: str, hint: str, as_json: bool, grade: object =
         say(f"  {hint}", err=True, keep="\n")
 
 
+def warn(app: App, warnings: Sequence[Warning]) -> None:
+    """Say on standard error what is to be known about a workflow, as words or as JSON, one line each."""
+    for one in warnings:
+        if app.as_json:
+            say_json({"warning": asdict(one)}, err=True)
+            continue
+        click.echo(click.style("warning: ", fg="yellow"), nl=False, err=True)
+        say(one.message, err=True)
+        say(f"  {one.remedy}", err=True)
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person sits at a stream; a closed one is None."""
     return stream is not None and stream.isatty()
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
-    """Follow a task on standard error: bars on a terminal, a line for each finished node elsewhere. Ctrl-C cancels."""
+def watching(app: App | None = None) -> Iterator[Watch]:
+    """Follow a task on standard error: warnings, bars on a terminal, a line for each node elsewhere. Ctrl-C cancels."""
     import signal
 
     from intaglio.studio.carry_out import Watch
@@ -181,7 +193,11 @@ def watching() -> Iterator[Watch]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         with _progress() as progress:
-            yield Watch(progress=progress, cancelled=lambda: bool(stopped))
+            yield Watch(
+                progress=progress,
+                cancelled=lambda: bool(stopped),
+                warn=lambda warning: warn(app or App(), [warning]),
+            )
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import App, common, say, short, table
+from intaglio.cli import branches
+from intaglio.cli.app import App, common, say, short, table, warn
 
 if TYPE_CHECKING:
     from intaglio.engine.lint import Finding
@@ -29,12 +30,17 @@ def add(app: App, file: str) -> None:
     app.show(reference, lambda: say(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
 
 
+for _command in (branches.branch, branches.tree, branches.archive, branches.revive, branches.take, branches.mode):
+    workflows.add_command(_command)
+
+
 @workflows.command("list")
+@click.option("--archived", is_flag=True, help="Also those that were put away.")
 @common
-def list_(app: App) -> None:
+def list_(app: App, archived: bool) -> None:
     """Workflows, by name."""
     with app.open() as studio:
-        found = studio.workflows.list()
+        found = studio.workflows.list(archived=archived)
     records = [
         {"name": name, "version": version, "digest": digest, "created": created}
         for name, version, digest, created in found
@@ -54,6 +60,7 @@ def show(app: App, workflow: str) -> None:
 
     with app.open() as studio:
         found, _ = studio.workflows.show(workflow)
+        warn(app, studio.workflows.warnings(found))
     app.show(found, lambda: say(write_text(found).removesuffix("\n"), keep="\n"))
 
 
@@ -69,10 +76,12 @@ def check(app: App, workflow: str, strict: bool) -> int:
     if strict:
         with app.open() as studio:
             findings = studio.workflows.lint(workflow)
+            warn(app, studio.workflows.warnings(workflow))
         app.show({"findings": findings}, lambda: _findings(findings))
         return NOT_FIXED if any(finding.level == "error" for finding in findings) else 0
     with app.open() as studio:
         found = studio.workflows.check(workflow)
+        warn(app, studio.workflows.warnings(found))
     app.show(found, lambda: say(f"{found.name}: {len(found.nodes)} nodes, {found.mode}; nothing wrong"))
     return 0
 

@@ -30,9 +30,9 @@ class Branch:
 class WorkflowRemark:
     """What somebody said or did about a workflow as a whole, with name and date. Said again, the last counts.
 
-    `what` is "archived" (`holds` False: brought back), "took" (changes of the base were taken over: `value` is the digest
-    of the base's workflow then, `nodes` are the nodes it was settled for), or "applied" (changes from the version `since`
-    to the version `value`, both digests, were made here).
+    `what` is "archived" (`holds` False: brought back), "took" (changes of the base were taken over: `value` is the
+    digest of the base's workflow then, `nodes` are the nodes it was settled for), or "applied" (changes from the
+    version `since` to the version `value`, both digests, were made here).
     """
 
     kind: Literal["workflow-remark"] = "workflow-remark"

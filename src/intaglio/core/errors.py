@@ -63,7 +63,7 @@ class UnpinnedSeed(Invalid):
     """Production mode met a drawing node without a fixed seed."""
 
     code = "seed.unpinned"
-    hint = "Give each node a seed."
+    hint = "Give each node a seed, or capture those of a run: intaglio tasks pin TASK"
 
     def __init__(self, nodes: Sequence[str]) -> None:
         super().__init__(f"production mode needs a seed on: {', '.join(nodes)}")
@@ -74,7 +74,7 @@ class UnpinnedModel(Invalid):
     """Production mode met a model that is named by an alias."""
 
     code = "model.unpinned"
-    hint = "Name an exact version (name:label or a digest)."
+    hint = "Name an exact version (name:label or a digest), or capture those of a run: intaglio tasks pin TASK"
 
     def __init__(self, nodes: Sequence[str]) -> None:
         super().__init__(f"production mode needs an exact model on: {', '.join(nodes)}")

@@ -16,7 +16,8 @@ class Resources:
 
     `draw()` gives a fresh seed; `find_model(reference, kind)` an exact model version; `take_image(path)` a stored
     reference picture. `settle` holds a rule for each kind of value that is settled while planning; a rule raises
-    Invalid for a value it does not know. `is_exact(reference)` tells an exact model reference from an alias.
+    Invalid for a value it does not know. `is_exact(reference)` tells an exact model reference from an alias, and
+    `is_file(path)` a reference picture that can be looked for from a relative path that starts nowhere.
     """
 
     types: NodeTypes
@@ -27,3 +28,4 @@ class Resources:
     settle: Mapping[str, Callable[[str], str]]
     threads: int
     deterministic: bool
+    is_file: Callable[[str], bool] = lambda path: True

@@ -10,8 +10,9 @@ from intaglio.core.errors import ModelUnavailable
 from intaglio.core.model import ModelVersion
 from intaglio.core.plan import AssetRef
 from intaglio.core.seeds import FIRST_IN_SEQUENCE, drawer
+from intaglio.core.workflow import Workflow
 from intaglio.engine.resources import Resources
-from intaglio.studio.assets import Assets
+from intaglio.studio.assets import Assets, is_relative
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 
@@ -73,6 +74,17 @@ def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Res
         is_exact=models.is_exact,
         take_image=take_image,
         settle=parts.settle_rules(),
+        is_file=lambda given: base is not None or not is_relative(given),
         threads=parts.settings.threads,
         deterministic=parts.settings.deterministic,
     )
+
+
+def check_alone(parts: Parts, workflow: Workflow) -> None:
+    """Check a workflow by itself, whatever models there are; in production also that it is fixed.
+
+    Raises InvalidWorkflow, UnpinnedSeed, UnpinnedModel, Unfixed.
+    """
+    from intaglio.engine.resolve import check
+
+    check(workflow, resources(parts, Path()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,20 @@ from intaglio.core.asset import ADDRESS
 from intaglio.core.canonical import PREFIX
 from intaglio.core.entries import owner
 from intaglio.core.errors import Conflict, InvalidWorkflow, NotFound
+from intaglio.core.pins import in_mode
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import plain
-from intaglio.core.workflow import Node, Workflow, parse_workflow
+from intaglio.core.workflow import Mode, Node, Workflow, parse_workflow
+from intaglio.studio import drift
 from intaglio.studio.documents import SUFFIXES, parse_nested, parse_value, read_workflow
 from intaglio.studio.files import expanded, is_file
 from intaglio.studio.parts import Parts
 
 if TYPE_CHECKING:
+    from intaglio.core.branch import Branch, WorkflowRemark
+    from intaglio.core.merge import Side
     from intaglio.engine.lint import Finding
+    from intaglio.studio.branching import Carried, Direction
 
 # A place inside a parameter that takes several models: loras[0], loras[0].weight.
 _PLACE = re.compile(r"(\w+)\[(\d{1,4})\](?:\.(\w+))?\Z")
@@ -46,13 +51,20 @@ class Workflows:
         """Keep a workflow, or the one in a file; new content under its name is its next version."""
         if not isinstance(workflow, Workflow):
             workflow = read_workflow(Path(workflow))
-        self._check(workflow)
+        from intaglio.studio.planning import check_alone
+
+        check_alone(self._parts, workflow)
         version, digest = self._parts.workflows.add(workflow)
         return WorkflowRef(name=workflow.name, version=version, digest=digest)
 
-    def list(self) -> list[tuple[str, int, str, str]]:
-        """Name, newest version, digest and time of each workflow."""
-        return self._parts.workflows.list()
+    def list(self, *, archived: bool = False) -> list[tuple[str, int, str, str]]:
+        """Name, newest version, digest and time of each workflow; the archived ones only when asked for."""
+        away = set() if archived else drift.archived_of(self._parts)
+        return [found for found in self._parts.workflows.list() if found[0] not in away]
+
+    def history(self, name: str) -> builtins.list[tuple[str, int, str, str]]:
+        """The same for every version of one workflow, newest first. Raises NotFound."""
+        return self._parts.workflows.history(name)
 
     def show(self, reference: str) -> tuple[Workflow, WorkflowRef]:
         """A workflow by name, or name@version. Raises NotFound."""
@@ -69,20 +81,13 @@ class Workflows:
         UnpinnedSeed, NotFound, ModelUnavailable, ...
         """
         from intaglio.engine.resolve import look_up
-        from intaglio.studio.planning import glancing
+        from intaglio.studio.planning import check_alone, glancing
 
         if not isinstance(workflow, Workflow):
             workflow = self._read(workflow)
-        self._check(workflow)
+        check_alone(self._parts, workflow)
         look_up(workflow, glancing(self._parts))
         return workflow
-
-    def _check(self, workflow: Workflow) -> None:
-        """Check a workflow by itself, whatever models there are."""
-        from intaglio.engine.resolve import check
-        from intaglio.studio.planning import resources
-
-        check(workflow, resources(self._parts, Path()))
 
     def lint(self, workflow: Workflow | str | Path) -> builtins.list[Finding]:
         """Why two runs of a workflow may give different pictures, in either mode; production refuses the errors.
@@ -104,10 +109,83 @@ class Workflows:
             return read_workflow(Path(given))
         return self._named(str(given))[0]
 
-    def find(self, given: Workflow | str | Path, changes: Sequence[str] = ()) -> Found:
+    def warnings(self, workflow: Workflow | str | Path) -> builtins.list[drift.Warning]:
+        """What is to be known before a workflow is run: that it is archived; in production, each model that is now
+        another than the one its approved version was made with. Raises NotFound, InvalidWorkflow."""
+        if not isinstance(workflow, Workflow):
+            workflow = self._read(workflow)
+        return drift.warnings(self._parts, workflow)
+
+    def mode(self, name: str, mode: Mode) -> WorkflowRef:
+        """Put a workflow as a whole into discovery or production, as its next version; nothing typed or pinned is lost.
+
+        Raises NotFound, Conflict (it is in that mode), Unfixed, UnpinnedSeed, UnpinnedModel (what is not fixed).
+        """
+        from intaglio.studio.approval import switch
+
+        return switch(self._parts, name, mode)
+
+    def branch(self, base: str, name: str, *, note: str = "") -> Branch:
+        """Derive a workflow from another (NAME or NAME@3), or from the one a version ran, under a name of its own.
+
+        It begins in discovery, without pins, and has its own versions. Raises NotFound, Conflict, InvalidWorkflow.
+        """
+        from intaglio.studio.branching import branch
+        from intaglio.studio.versions import Versions
+
+        digest = ""
+        try:
+            document, reference = self.show(base)
+        except NotFound as error:
+            try:
+                digest, version = Versions(self._parts).find(base)
+            except NotFound:
+                raise error from None
+            reference = version.workflow
+            document = self._parts.documents.get(Workflow, reference.digest)
+        origin = WorkflowRef(name=reference.name, version=reference.version, digest=reference.digest)
+        return branch(self._parts, origin, document, name=name, version=digest, note=note)
+
+    def tree(self, name: str | None = None, *, archived: bool = False) -> builtins.list[Direction]:
+        """The workflows with their branches beneath them, or one with its own; archived ones only when asked for."""
+        from intaglio.studio.branching import tree
+
+        return tree(self._parts, name, archived=archived)
+
+    def archive(self, name: str, *, note: str = "") -> WorkflowRemark:
+        """Put a workflow away: it is no longer listed, and stays reproducible. Raises NotFound, Conflict."""
+        from intaglio.studio.branching import archive
+
+        return archive(self._parts, name, note=note, holds=True)
+
+    def revive(self, name: str, *, note: str = "") -> WorkflowRemark:
+        """Bring an archived workflow back. Raises NotFound, Conflict."""
+        from intaglio.studio.branching import archive
+
+        return archive(self._parts, name, note=note, holds=False)
+
+    def take(
+        self,
+        name: str,
+        *,
+        nodes: Collection[str] | None = None,
+        choices: Mapping[str, Side] | None = None,
+        make: bool = True,
+    ) -> Carried:
+        """Take over into a branch what changed in its base since; `make` False only shows it.
+
+        `nodes` takes over only those; `choices` says for a node whether "theirs" (the base) or "ours" counts where both
+        changed it. Raises Conflict while that is open: nothing is changed then.
+        """
+        from intaglio.studio.branching import take
+
+        return take(self._parts, name, nodes=nodes, choices=choices or {}, make=make)
+
+    def find(self, given: Workflow | str | Path, changes: Sequence[str] = (), *, mode: Mode | None = None) -> Found:
         """What `given` means: a workflow, a file, or a name in the library; with changes like "base.seed=42" made.
 
-        A workflow that is new to the library is kept in it. Raises NotFound, InvalidWorkflow.
+        `mode` is for this run only. A workflow that is new to the library is kept in it. Raises NotFound,
+        InvalidWorkflow.
         """
         base: Path | None = None
         if isinstance(given, Workflow):
@@ -117,15 +195,17 @@ class Workflows:
         else:
             workflow, reference = self._named(str(given))
         reference = reference or self.add(workflow)
-        if changes:
-            workflow = apply_changes(workflow, changes, self._setting)
+        switched = mode is not None and mode != workflow.mode
+        if mode is not None:
+            workflow = in_mode(workflow, mode)
+        if changes or switched:
+            workflow = apply_changes(workflow, changes, self.setting)
             digest = self._parts.documents.put(workflow)
-            reference = WorkflowRef(
-                name=reference.name, version=reference.version, digest=digest, changes=tuple(changes)
-            )
+            said = (*([f"mode={mode}"] if switched else ()), *changes)
+            reference = WorkflowRef(name=reference.name, version=reference.version, digest=digest, changes=said)
         return Found(workflow, reference, base)
 
-    def _setting(self, node: Node, name: str, text: str) -> Any:
+    def setting(self, node: Node, name: str, text: str) -> Any:
         """The value that a setting's text means: text stays text, a path starts from the folder it was typed in."""
         types = self._parts.types
         param = types[kind].param(owner(name)) if (kind := node.type.partition("@")[0]) in types else None
