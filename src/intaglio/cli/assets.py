@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,13 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table
-from intaglio.core.errors import Conflict, Invalid, StorageFailed
+from intaglio.core.errors import Conflict, Invalid, StorageFailed, exit_code
 
 if TYPE_CHECKING:
     from intaglio.core.asset import Asset
     from intaglio.imaging.clips import ClipNumbers
     from intaglio.imaging.metrics import Difference
+    from intaglio.studio.arrivals import Arrival
     from intaglio.studio.compare import Comparison, Side
+    from intaglio.studio.inside import Written
 
 
 @click.group()
@@ -50,20 +53,67 @@ def show(app: App, asset: str) -> None:
 @assets.command()
 @click.argument("asset")
 @click.option("-o", "--output", metavar="FILE", help="Where to write it; - for standard output.", required=True)
+@click.option("--with-record", is_flag=True, help="With the record of its version inside, or else beside it.")
 @common
-def get(app: App, asset: str, output: str) -> None:
+def get(app: App, asset: str, output: str, with_record: bool) -> None:
     """Write the verified bytes of an asset to a file."""
     with app.open() as studio:
-        data = studio.assets.get(asset)
         record = studio.assets.show(asset)
+        written = studio.assets.with_record(asset) if with_record else None
+        data = written.data if written else studio.assets.get(asset)
+    beside = written.beside if written else b""
     if output == "-":
+        if beside:
+            raise Invalid("its record cannot go inside, and standard output has no beside", hint="Name a file.")
         if sys.stdout is not None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         return
     path = Path(output)
+    if written and beside:
+        _write_beside(path, written)
     _write_new(path, data)
     app.show(record, lambda: say(f"{path}  {size(len(data))}"))
+
+
+@assets.command("import")
+@click.argument("files", nargs=-1, required=True)
+@common
+def import_(app: App, files: tuple[str, ...]) -> int:
+    """Take in FILES with the record inside or beside them; say what each is.
+
+    Exit code 2 when one carries a record that is not its own, or is no picture or video; the others are taken in.
+    """
+    with app.open() as studio, counting("taking in", str) as progress:
+        found = studio.assets.import_(files, progress=progress)
+    app.show(found, lambda: _arrived(found))
+    return exit_code(Invalid("refused")) if any(one.code for one in found) else 0
+
+
+def _arrived(found: list[Arrival]) -> None:
+    for one in found:
+        say(one.path)
+        table([row for row in (_refused(one) if one.code else _taken(one)) if row[1]], "  ")
+
+
+def _refused(one: Arrival) -> list[tuple[str, str]]:
+    return [("refused", one.message), ("", one.hint)]
+
+
+def _taken(one: Arrival) -> list[tuple[str, str]]:
+    from intaglio.studio.inside import SIDECAR
+
+    how = {"bytes": "byte for byte", "pixels": "the same pixels, other bytes", "": ""}[one.match]
+    record = {"inside": "inside", "beside": f"in {Path(one.path).name}{SIDECAR}", "none": ""}[one.record]
+    return [
+        ("kept", f"{short(one.asset)}  {one.media_type}"),
+        ("record", record + (f" ({one.note})" if record and one.note else "") or one.note),
+        ("version", f"{one.name}  {'was here already' if one.known else 'new here'}" if one.name else ""),
+        ("output", f"{one.step}, {how}" if one.name else ""),
+        ("altered", f"{', '.join(one.altered)}: not as it was written" if one.altered else ""),
+        ("missing", f"{one.missing} of its reference files" if one.missing else ""),
+        ("next", f"intaglio versions grade {one.name}" if one.record != "none" and not one.known else ""),
+    ]
 
 
 @assets.command()
@@ -140,6 +190,16 @@ def _write_new(path: Path, data: bytes) -> None:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise StorageFailed(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _write_beside(path: Path, written: Written) -> None:
+    from intaglio.studio.inside import SIDECAR
+
+    if os.path.lexists(path):
+        raise Conflict(f"{path} is there already", hint="Name a file that is not there yet.")
+    sidecar = path.with_name(path.name + SIDECAR)
+    _write_new(sidecar, written.beside)
+    say(f"its record is beside it, in {sidecar.name}: {written.why}", err=True)
 
 
 def _row(asset: Asset) -> tuple[str, ...]:

@@ -62,7 +62,9 @@ def run(
             )
         if folder and not task.version:
             raise NotFound("version", task.id, hint="Only a run that became a version is exported; give --annotation.")
-        files = studio.versions.export(task.version, folder) if folder else []
+        files = []
+        if folder:
+            files = studio.versions.export(task.version, folder, told=lambda text: say(text, err=True))
         app.show(task, lambda: _ended(studio, task, files))
 
 

@@ -129,7 +129,8 @@ def export(app: App, version: str, folder: str) -> None:
     """Write a version's pictures, its seed record and its whole record into a folder."""
     with app.open() as studio:
         _, found = studio.versions.find(version)
-        files = studio.versions.export(version, folder or f"{found.workflow.name}-{found.name}")
+        to = folder or f"{found.workflow.name}-{found.name}"
+        files = studio.versions.export(version, to, told=lambda text: say(text, err=True))
     app.show([str(file) for file in files], lambda: _files(files))
 
 

@@ -16,7 +16,6 @@ from intaglio.imaging.carried import CREDENTIAL, names_credential, only, packed,
 OURS = UUID("4e093c97-f701-4ea6-af58-65f9f323c926").bytes
 _C2PA = UUID("d8fec3d6-1b0e-483c-9297-5828877ec481").bytes
 _XMP = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
-_STILL = frozenset({b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1"})
 _MOST_BOXES = 200_000
 _HEAD, _LARGE_HEAD, _ID = 8, 16, 16
 
@@ -33,13 +32,8 @@ class _Box:
     open: bool
 
 
-def is_video(data: bytes) -> bool:
-    """Whether a file that begins like this is an MP4 or MOV (and no picture in that format, such as AVIF)."""
-    return data[4:8] == b"ftyp" and data[8:12] not in _STILL
-
-
 def media_type(data: bytes) -> str:
-    """The media type of a file that `is_video`."""
+    """The media type of an MP4 or MOV file."""
     return "video/quicktime" if data[8:12] == b"qt  " else "video/mp4"
 
 

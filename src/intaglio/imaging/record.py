@@ -15,6 +15,7 @@ from intaglio.core.errors import InvalidImage, InvalidRecord, NoPlaceInside, Rec
 from intaglio.imaging import headers, isobmff, jpeg, png, webp
 from intaglio.imaging.carried import CREDENTIAL, LIMIT, XMP_NAME, names_credential
 from intaglio.imaging.decode import decode
+from intaglio.imaging.video import MP4, format_of
 
 KEYWORD = "intaglio"
 PIXELS, BYTES = "pixels", "bytes"
@@ -71,19 +72,20 @@ def read_claim(data: bytes) -> dict[str, Any] | None:
     return dict(claim)
 
 
-def check_claim(data: bytes, claim: Any) -> None:
+def check_claim(data: bytes, claim: Any, where: str = "inside") -> None:
     """Check that a claim was made for the file `data`, which is without it: for its bytes, or else for its pixels.
 
-    Raises InvalidRecord, RecordMismatch; InvalidImage when there is no whole picture to compare.
+    `where` it stands is for the message. Raises InvalidRecord, RecordMismatch; InvalidImage when there is no whole
+    picture to compare.
     """
     if not isinstance(claim, dict) or not {BYTES, PIXELS} & claim.keys():
-        raise InvalidRecord("the record inside the picture does not name the pixels it was made for")
+        raise InvalidRecord(f"the record {where} does not name the pixels it was made for")
     actual = digest_bytes(data)
     if claim.get(BYTES) == actual:
         return
     if not _still(data):
-        _check(claim.get(BYTES), actual, BYTES)
-    _check(claim.get(PIXELS), decode(data).digest, PIXELS)
+        _check(claim.get(BYTES), actual, BYTES, where)
+    _check(claim.get(PIXELS), decode(data).digest, PIXELS, where)
 
 
 def without_claim(data: bytes) -> bytes:
@@ -110,15 +112,17 @@ def _still(data: bytes) -> bool:
 
 def _container(data: bytes) -> _Container | None:
     """The container of a picture or video; None when its format has no place. Raises InvalidImage for other files."""
-    if isobmff.is_video(data):
-        return _VIDEO
-    media_type = headers.inspect(data).media_type
-    return _PICTURES.get(media_type)
+    kind = format_of(data[:12])
+    if kind:
+        return _VIDEO if kind == MP4 else None
+    return _PICTURES.get(headers.inspect(data).media_type)
 
 
-def _check(claimed: object, actual: str, name: str) -> None:
+def _check(claimed: object, actual: str, name: str, where: str = "inside") -> None:
     if claimed != actual:
-        raise RecordMismatch(f"the record inside was made for other {name} ({str(claimed)[:80]}) than these ({actual})")
+        raise RecordMismatch(
+            f"the record {where} was made for other {name} ({str(claimed)[:80]}) than these ({actual})"
+        )
 
 
 def _png_attach(data: bytes, body: bytes) -> bytes:

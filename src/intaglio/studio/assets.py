@@ -12,10 +12,13 @@ from intaglio.core.canonical import PREFIX, is_digest
 from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound, StorageFailed
 from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
+from intaglio.core.snapshot import Snapshot
 from intaglio.store.filehash import open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
+from intaglio.studio.arrivals import Arrival, arrive, file_of
 from intaglio.studio.compare import Comparison, compare_files
 from intaglio.studio.files import expanded, is_file
+from intaglio.studio.inside import Written, with_record
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import MAX_BYTES, recognise
 
@@ -53,6 +56,46 @@ class Assets:
         """The bytes of an asset, verified. Raises NotFound, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
 
+    def with_record(self, reference: str) -> Written:
+        """The bytes of an asset as `versions export` would write them: with the record of its version inside.
+
+        Raises NotFound (no version has it as an output), Conflict (several have), Damaged.
+        """
+        digest = self._digest(reference)
+        found = self._parts.versions.find(output=digest)
+        if not found:
+            hint = "Only an output of a version has a record; write it without."
+            raise NotFound("version with the output", reference, hint=hint)
+        if len(found) > 1:
+            names = ", ".join(f"{version.workflow.name}/{version.name}" for _, version in found)
+            raise Conflict(
+                f"{reference!r} is an output of {len(found)} versions: {names}",
+                hint="Export the one you mean with: intaglio versions export VERSION",
+            )
+        named, version = found[0]
+        snapshot = self._parts.documents.get(Snapshot, version.snapshot)
+        output = next(each for each in version.outputs if each.asset == digest)
+        return with_record(self._parts.blobs.read(digest), named, version, snapshot, output)
+
+    def import_(
+        self, paths: Iterable[str | Path], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Arrival]:
+        """Take in files, and the versions whose record they carry inside or beside them. Says of each what it is.
+
+        One whose record belongs to another file, or makes no sense, is refused, which its `Arrival` says; the others
+        are taken in. Raises NotFound when a file is not there, before any is looked at.
+        """
+        files = list(dict.fromkeys(file_of(expanded(path)) for path in paths))
+        for path in files:
+            if not os.path.lexists(path):
+                raise NotFound("file", str(path), hint="Name files that are there.")
+        found = []
+        for done, path in enumerate(files, 1):
+            found.append(arrive(self._parts, path, lambda path: _read(path)[0], lambda path: self.add([path])[0]))
+            if progress:
+                progress(done, len(files))
+        return found
+
     def compare(self, a: str | Path, b: str | Path, *, to: str | Path | None = None) -> Comparison:
         """How far two pictures or clips are apart; each is a file on disk, or an asset by digest or beginning of one.
 
@@ -87,7 +130,7 @@ class Assets:
         if text.startswith(PREFIX):
             asset, name = self.show(text), text
         else:
-            if base is None and not expanded(given).is_absolute():
+            if base is None and is_relative(given):
                 raise Invalid(
                     f"the picture {given!r} is named by a relative path, and the workflow is not a file",
                     hint="Run the workflow from its file, or name the picture by its whole path or digest.",
@@ -151,6 +194,11 @@ class Assets:
             if signature is not None:
                 proofs.remember(file_subject(path), Proof(signature, digests[path], at))
         return assets
+
+
+def is_relative(given: str) -> bool:
+    """Whether a reference to a picture is a path that starts from some folder."""
+    return not given.startswith((ADDRESS, PREFIX)) and not expanded(given).is_absolute()
 
 
 def _describe(path: Path, data: bytes) -> tuple[str, int, int]:

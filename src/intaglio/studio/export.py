@@ -1,37 +1,56 @@
-"""Writing a version out: its pictures with their claim inside, its seed record, and its whole record."""
+"""Writing a version out: its files with their record inside, what went into them, its seed record, and its record."""
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from intaglio.core.errors import Conflict
-from intaglio.core.record import plain
+from intaglio.core.canonical import PREFIX
+from intaglio.core.errors import Conflict, Damaged, NotFound
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.store import disk
 from intaglio.studio.files import is_file, write_whole
+from intaglio.studio.inside import INPUTS, RECORD, SIDECAR, as_json, record_of, with_record
 from intaglio.studio.parts import Parts
 
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "video/mp4": ".mp4",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+}
 
-def export(parts: Parts, digest: str, version: Version, folder: Path) -> list[Path]:
-    """Write outputs, `seeds.json` and `record.json`. Nothing of other content is overwritten. Raises Conflict."""
+
+def export(
+    parts: Parts, digest: str, version: Version, folder: Path, told: Callable[[str], None] = lambda text: None
+) -> list[Path]:
+    """Write outputs, `inputs`, `seeds.json` and `record.json`. Nothing of other content is overwritten.
+
+    `told` hears, in words, of each record that is beside its file instead of inside, and of each reference file that
+    the library lost. Raises Conflict, Damaged.
+    """
     snapshot = parts.documents.get(Snapshot, version.snapshot)
-    files = _pictures(parts, digest, version, snapshot)
-    files["seeds.json"] = _json(seed_record(digest, version, snapshot))
-    files["record.json"] = _json({"digest": digest, "version": plain(version), "snapshot": plain(snapshot)})
+    files = _files(parts, digest, version, snapshot, told)
     for name, data in files.items():
         path = folder / name
         if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
             raise Conflict(f"{path} is there already, with other content", hint="Export into an empty folder.")
-    if folder.exists() and not folder.is_dir():
-        raise Conflict(f"{folder} is a file", hint="Export into a folder.")
-    disk.make_tree(folder)
+    folders = sorted({(folder / name).parent for name in files})
+    for each in folders:
+        if os.path.lexists(each) and not each.is_dir():
+            raise Conflict(f"{each} is a file", hint="Export into an empty folder.")
+    for each in folders:
+        disk.make_tree(each)
     for name, data in files.items():
         write_whole(folder / name, data)
-    disk.sync_folder(folder)
+    for each in folders:
+        disk.sync_folder(each)
     return [folder / name for name in files]
 
 
@@ -57,6 +76,11 @@ def seed_record(digest: str, version: Version, snapshot: Snapshot) -> dict[str, 
     }
 
 
+def suffix(media_type: str) -> str:
+    """How the name of a file of that type ends."""
+    return _SUFFIXES.get(media_type, ".bin")
+
+
 def file_names(snapshot: Snapshot) -> list[str]:
     """A file name for each output: the node's id, with the place in its batch where there are several.
 
@@ -66,35 +90,41 @@ def file_names(snapshot: Snapshot) -> list[str]:
     taken: set[str] = set()
     for output in snapshot.outputs:
         stem = output.node if output.step == output.node else f"{output.node}-{output.index}"
-        name, count = f"{stem}.png", 1
+        ending = suffix(snapshot.assets[output.asset].media_type)
+        name, count = stem + ending, 1
         while name.casefold() in taken:
             count += 1
-            name = f"{stem}_{count}.png"
+            name = f"{stem}_{count}{ending}"
         taken.add(name.casefold())
         names.append(name)
     return names
 
 
-def _pictures(parts: Parts, digest: str, version: Version, snapshot: Snapshot) -> dict[str, bytes]:
-    from intaglio.imaging.decode import decode
-    from intaglio.imaging.png import encode
-    from intaglio.imaging.record import attach_claim
-
-    pictures = {}
+def _files(
+    parts: Parts, digest: str, version: Version, snapshot: Snapshot, told: Callable[[str], None]
+) -> dict[str, bytes]:
+    """Every file of an export, by its path in the folder."""
+    files: dict[str, bytes] = {}
     for name, output in zip(file_names(snapshot), snapshot.outputs, strict=True):
-        data = parts.blobs.read(output.asset)
-        if snapshot.assets[output.asset].media_type != "image/png":
-            data = encode(decode(data))
-        claim = {
-            "version": digest,
-            "name": f"{version.workflow.name}/{version.name}",
-            "snapshot": version.snapshot,
-            "step": output.step,
-            "asset": output.asset,
-        }
-        pictures[name] = attach_claim(data, claim)
-    return pictures
+        written = with_record(parts.blobs.read(output.asset), digest, version, snapshot, output)
+        files[name] = written.data
+        if written.beside:
+            files[name + SIDECAR] = written.beside
+            told(f"the record of {name} is beside it, in {name + SIDECAR}: {written.why}")
+    files |= _inputs(parts, snapshot, told)
+    files["seeds.json"] = as_json(seed_record(digest, version, snapshot))
+    files[RECORD] = as_json(record_of(digest, version, snapshot))
+    return files
 
 
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+def _inputs(parts: Parts, snapshot: Snapshot, told: Callable[[str], None]) -> dict[str, bytes]:
+    """The reference files that a run took, by digest."""
+    files = {}
+    references = (reference for step in snapshot.plan.steps for reference in step.assets.values())
+    for reference in {reference.digest: reference for reference in references}.values():
+        name = f"{INPUTS}/{reference.digest.removeprefix(PREFIX)}{suffix(reference.media_type)}"
+        try:
+            files[name] = parts.blobs.read(reference.digest)
+        except (NotFound, Damaged) as error:
+            told(f"the reference picture {reference.name or reference.digest} is not among the files: {error}")
+    return files

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from intaglio.core.asset import Asset
-from intaglio.core.canonical import digest_bytes, is_digest, parse_json
+from intaglio.core.canonical import digest_bytes, is_digest
 from intaglio.core.codec import digest, from_plain
 from intaglio.core.errors import InvalidImage, InvalidRecord, NotFound
 from intaglio.core.grade import CODES, Gap
@@ -20,20 +21,21 @@ from intaglio.core.task import Task
 from intaglio.core.version import Version, slug
 from intaglio.core.workflow import NODE_ID, parse_workflow
 from intaglio.studio import clock
+from intaglio.studio.inside import INPUTS, RECORD, read_json
 from intaglio.studio.parts import Parts
 from intaglio.studio.queue import TASK_ID, new_task_id
 from intaglio.studio.saving import version_record
 
-RECORD = "record.json"
-MAX_RECORD = 256 * 2**20
-MAX_PICTURE = 2**30
+MAX_FILE = 2**30
 MAX_FILES = 10_000
+# What a record inside may add to a file: 1 MiB, and the frames around it.
+MAX_ADDED = 2 * 2**20
 # A record from elsewhere decides how many threads run here, and more than any machine has would only harm.
 MOST_THREADS = 512
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """A record that was read and makes sense; `altered` says in words what of it is not as it was written."""
 
     digest: str
@@ -50,26 +52,25 @@ def import_record(parts: Parts, path: Path) -> tuple[str, Version]:
     another library's word. Raises NotFound, InvalidRecord, Conflict.
     """
     file = path / RECORD if path.is_dir() else path
-    read = _read(file)
-    _take_pictures(parts, file.parent, read.snapshot)
-    return _keep(parts, read)
-
-
-def _read(file: Path) -> _Read:
     if not file.is_file():
         raise NotFound("record", str(file), hint="Give a folder that intaglio versions export wrote, or a record.json.")
-    if file.stat().st_size > MAX_RECORD:
-        raise InvalidRecord(f"{file} is larger than {MAX_RECORD // 2**20} MiB")
-    value = parse_json(file.read_bytes())
+    read = read_record(read_json(file), str(file))
+    _take_files(parts, file.parent, read.snapshot)
+    digest, version, _ = keep(parts, read)
+    return digest, version
+
+
+def read_record(value: Any, where: str) -> Read:
+    """The record of a version that stands `where` (for messages), if it makes sense. Raises InvalidRecord, Invalid."""
     if not isinstance(value, dict) or not {"digest", "version", "snapshot"} <= value.keys():
-        raise InvalidRecord(f"{file} is not a version's record: it lacks digest, version or snapshot")
+        raise InvalidRecord(f"{where} is not a version's record: it lacks digest, version or snapshot")
     version = from_plain(Version, value["version"])
     snapshot = from_plain(Snapshot, value["snapshot"])
     _check(snapshot)
     altered = tuple(_alterations(value["digest"], version, snapshot))
     if altered:
         snapshot = _as_altered(snapshot, altered)
-    return _Read(str(value["digest"]), version, snapshot, altered)
+    return Read(str(value["digest"]), version, snapshot, altered)
 
 
 def _alterations(claimed: Any, version: Version, snapshot: Snapshot) -> Iterator[str]:
@@ -168,13 +169,14 @@ def _check_plan(plan: Plan) -> None:
 # -- keeping ----------------------------------------------------------------------------------------------------------
 
 
-def _keep(parts: Parts, read: _Read) -> tuple[str, Version]:
+def keep(parts: Parts, read: Read) -> tuple[str, Version, bool]:
+    """Keep the version of a record, if its snapshot is not here yet. Returns what is here, and whether it is new."""
     snapshot = read.snapshot
     with parts.database.write():
         # Looked for in the same transaction, so that two who import it at once keep it once.
         known = parts.versions.find(snapshot_prefix=digest(snapshot))
         if known:
-            return known[0]
+            return *known[0], False
         number, document = parts.workflows.add(snapshot.workflow)
         workflow = WorkflowRef(
             name=snapshot.workflow.name, version=number, digest=document, changes=snapshot.plan.workflow.changes
@@ -192,7 +194,8 @@ def _keep(parts: Parts, read: _Read) -> tuple[str, Version]:
             snapshot=parts.documents.put(snapshot),
         )
         parts.tasks.add(task)
-        return parts.versions.save(workflow.name, lambda given: _version(parts, read, task, given), task=task.id)
+        saved = parts.versions.save(workflow.name, lambda given: _version(parts, read, task, given), task=task.id)
+        return *saved, True
 
 
 def _is_task(parts: Parts, task: str) -> bool:
@@ -201,7 +204,7 @@ def _is_task(parts: Parts, task: str) -> bool:
     return False
 
 
-def _version(parts: Parts, read: _Read, task: Task, number: int) -> Version:
+def _version(parts: Parts, read: Read, task: Task, number: int) -> Version:
     """The version record itself where it fits in here unchanged, else a new one of the same snapshot."""
     label = slug(read.version.label)
     if parts.versions.find(label=label, workflow=task.workflow.name) if label else []:
@@ -221,36 +224,50 @@ def _version(parts: Parts, read: _Read, task: Task, number: int) -> Version:
     return replace(made, created=clock.now())
 
 
-def _take_pictures(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
-    """Keep those pictures beside the record that are, byte for byte, assets it describes."""
-    from intaglio.imaging.png import without_text
-    from intaglio.imaging.record import KEYWORD
+def _take_files(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
+    """Keep those files beside the record, and in its `inputs`, that are, byte for byte, assets it describes."""
+    from intaglio.imaging.record import without_claim
 
-    for file in [file for file, _ in zip(sorted(folder.glob("*.png")), range(MAX_FILES), strict=False)]:
-        if file.is_symlink() or not file.is_file() or file.stat().st_size > MAX_PICTURE:
+    sizes = sorted(asset.size for asset in snapshot.assets.values())
+    files = [*sorted(folder.glob("*")), *sorted((folder / INPUTS).glob("*"))]
+    for file in islice(files, MAX_FILES):
+        if file.is_symlink() or not file.is_file() or not _may_be(file.stat().st_size, sizes):
             continue
         data = file.read_bytes()
         with suppress(InvalidImage):
-            data = without_text(data, KEYWORD)
-        described = snapshot.assets.get(digest_bytes(data))
-        if described is not None:
-            _take(parts, described, data)
+            data = without_claim(data)
+        if digest_bytes(data) in snapshot.assets:
+            with suppress(InvalidImage):
+                take(parts, data)
 
 
-def _take(parts: Parts, described: Asset, data: bytes) -> None:
-    """Keep one picture; what is said of it is read from the picture itself."""
-    from intaglio.imaging.decode import decode
+def _may_be(size: int, sizes: list[int]) -> bool:
+    """Whether a file of that size can be one of the assets of these sizes, with a record inside or without."""
+    return size <= MAX_FILE and any(size - MAX_ADDED <= described <= size for described in sizes)
 
-    with suppress(InvalidImage):
-        image = decode(data)
-        parts.blobs.put(data)
-        parts.assets.add(
-            Asset(
-                digest=described.digest,
-                size=len(data),
-                media_type="image/png",
-                width=image.width,
-                height=image.height,
-                pixels=image.digest,
-            )
-        )
+
+def take(parts: Parts, data: bytes) -> Asset:
+    """Keep one file; what is said of it is read from the file itself. Raises InvalidImage."""
+    asset = _described(data)
+    parts.blobs.put(data)
+    parts.assets.add(asset)
+    return parts.assets.get(asset.digest)
+
+
+def _described(data: bytes) -> Asset:
+    from intaglio.imaging.decode import decode, inspect
+    from intaglio.imaging.isobmff import media_type
+    from intaglio.imaging.video import MP4, format_of
+
+    digest = digest_bytes(data)
+    if format_of(data[:12]) == MP4:
+        return Asset(digest=digest, size=len(data), media_type=media_type(data))
+    info, image = inspect(data), decode(data)
+    return Asset(
+        digest=digest,
+        size=len(data),
+        media_type=info.media_type,
+        width=image.width,
+        height=image.height,
+        pixels=image.digest if info.bit_depth <= 8 else "",
+    )

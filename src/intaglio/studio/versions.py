@@ -21,7 +21,7 @@ from intaglio.studio.files import is_file
 from intaglio.studio.grading import grade, part_of
 from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
-from intaglio.studio.recognise import recognise
+from intaglio.studio.recognise import versions_of_file
 from intaglio.studio.remarks import say
 from intaglio.studio.reproduce import ModelChoice, Reproduced, current_models, reproduce
 from intaglio.studio.saving import check_reason, version_record
@@ -174,13 +174,17 @@ class Versions:
         sides = (self._run_of(good), self._run_of(bad))
         return bisect.bisect(self._parts, *sides, Metric.read(metric), watch=watch or Watch(), tried=tried)
 
-    def export(self, reference: str | Path, folder: str | Path) -> builtins.list[Path]:
-        """Write a version's outputs, its seed record and its whole record into a folder. Returns what was written.
+    def export(
+        self, reference: str | Path, folder: str | Path, *, told: Callable[[str], None] = lambda text: None
+    ) -> builtins.list[Path]:
+        """Write a version's outputs with their record inside, what went into them (`inputs`), its seed record and its
+        whole record into a folder. Returns what was written.
 
-        Raises Conflict when a file of that name with other content is there, Damaged, StorageFailed.
+        `told` hears of each record that is beside its file instead, and of reference files the library lost. Raises
+        Conflict when a file of that name with other content is there, Damaged, StorageFailed.
         """
         digest, version = self.find(reference)
-        return export(self._parts, digest, version, Path(folder))
+        return export(self._parts, digest, version, Path(folder), told)
 
     def _run_of(self, reference: str | Path) -> Named:
         """The run that a version or a finished task is, by name. Raises NotFound, Conflict."""
@@ -225,7 +229,4 @@ class Versions:
         return self._parts.versions.find(task=text)
 
     def _by_file(self, path: Path) -> builtins.list[tuple[str, Version]]:
-        assets, claim = recognise(self._parts, path)
-        found = [pair for asset in assets for pair in self._parts.versions.find(output=asset.digest)]
-        claimed = [pair for pair in found if pair[0] == claim.get("version")]
-        return claimed or found
+        return versions_of_file(self._parts, path)

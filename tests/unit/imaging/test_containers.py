@@ -27,9 +27,9 @@ from intaglio.imaging.arrays import to_array
 from intaglio.imaging.decode import decode
 from intaglio.imaging.png import build_chunk
 from intaglio.imaging.record import MOST_INSIDE, attach_claim, binding, read_claim, without_claim
-from intaglio.imaging.video import frames_of
+from intaglio.imaging.video import format_of, frames_of
 
-from .clips import animated, moving
+from .clips import animated, moving, vp9
 from .samples import flat, insert, pillow, ramp, saved
 
 CLAIM = {"plan": {"prompt": "caf\xe9 \u65e5\u672c"}}
@@ -116,7 +116,7 @@ CONTAINERS: dict[str, Any] = {"png": png, "jpeg": jpeg, "webp": webp, "mp4": iso
 
 def seen(data: bytes) -> object:
     """All that a file shows, as other programs see it."""
-    if isobmff.is_video(data):
+    if format_of(data[:12]):
         return [(at, image.digest) for at, image, _ in frames_of(io.BytesIO(data), "mov", 10**8)]
     with Pillow.open(io.BytesIO(data)) as opened:
         frames = []
@@ -253,6 +253,7 @@ def no_place() -> dict[str, tuple[bytes, str]]:
     simple = webp._chunks(made("lossy webp"))[0][1][8:]
     mdat = video.index(b"mdat") - 4
     return {
+        "webm": (vp9(moving()), "no place"),
         "gif": (saved(pillow(flat(3)), "GIF"), "no place"),
         "several pictures in a jpeg": (jpeg_file[:2] + segment(0xE2, b"MPF\0MM") + jpeg_file[2:], "several pictures"),
         "parts no simple webp has": (webp_of((b"VP8 ", simple), (b"odd ", b"data")), "does not allow"),
