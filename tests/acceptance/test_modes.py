@@ -220,3 +220,18 @@ def test_VER_6_going_back_is_a_new_version(studio: Studio, plain_chain: Path, co
     with pytest.raises(Conflict, match="nothing to go back to"):
         studio.versions.roll_back("v3", annotation="again")
     assert studio.library.check().problems == ()
+
+
+def test_MODEL_4_what_would_be_lost_names_approved_versions_first(
+    studio: Studio, painted: Path, command: Command
+) -> None:
+    for annotation in ("one", "two", "three"):
+        studio.tasks.run(painted, annotation=annotation)
+    studio.versions.approve("v2", pin=False)
+    hits = studio.library.impact("scenes").versions
+    assert [(hit.version, hit.approved) for hit in hits] == [
+        ("painted/v2", True),
+        ("painted/v3", False),
+        ("painted/v1", False),
+    ]
+    assert "painted/v2 (approved)" in command("models", "impact", "scenes").stdout

@@ -142,7 +142,7 @@ def _impact(found: Impact) -> None:
     table(
         [
             (
-                hit.version,
+                f"{hit.version} (approved)" if hit.approved else hit.version,
                 f"{hit.now} -> {hit.then}{with_kept}",
                 ", ".join(hit.steps[:3]) + (", ..." if len(hit.steps) > 3 else ""),
                 hit.annotation or "(without annotation)",

@@ -11,6 +11,7 @@ from intaglio.core.gaps import model_gaps
 from intaglio.core.grade import Grade, GradeWord, grade_of
 from intaglio.core.model import ModelVersion
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.version import APPROVED, standing
 from intaglio.studio import archive
 from intaglio.studio.grading import State, grade
 from intaglio.studio.modelcheck import check_at, places_of
@@ -22,7 +23,7 @@ from intaglio.studio.uses import made_with
 @dataclass(frozen=True)
 class Hit:
     """A version made with a model: its name (workflow/version), digest, the steps that used the model, its grade now,
-    and the grade that it would have."""
+    and the grade that it would have. `approved` is whether somebody approved it and nobody took that back."""
 
     version: str
     digest: str
@@ -30,6 +31,7 @@ class Hit:
     steps: tuple[str, ...]
     now: GradeWord
     then: GradeWord
+    approved: bool = False
 
     @property
     def falls(self) -> bool:
@@ -78,6 +80,7 @@ def impact(parts: Parts, reference: str, *, removed: bool) -> Impact:
                 steps=_steps(snapshot, model.digest),
                 now=here.grade,
                 then=_without(snapshot, here, model.digest, now, then).grade,
+                approved=standing(parts.remarks.of(digest)).approval == APPROVED,
             )
         )
     return Impact(model, str(path), kept, removed, instead, tuple(sorted(hits, key=_weight)))
@@ -100,9 +103,9 @@ def meant(parts: Parts, reference: str) -> list[tuple[ModelVersion, Path]]:
     return [parts.models.get(model.name, model.version)]
 
 
-def _weight(hit: Hit) -> bool:
-    """What is shown first: the versions that would fall. Among equals the order stays, newest first."""
-    return not hit.falls
+def _weight(hit: Hit) -> tuple[bool, bool]:
+    """What is shown first: the versions that would fall, the approved ones before the others; then the newest."""
+    return not hit.falls, not hit.approved
 
 
 def _placed(parts: Parts, models: Models, reference: str) -> tuple[ModelVersion, Path]:
