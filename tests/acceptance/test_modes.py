@@ -235,3 +235,17 @@ def test_MODEL_4_what_would_be_lost_names_approved_versions_first(
         ("painted/v1", False),
     ]
     assert "painted/v2 (approved)" in command("models", "impact", "scenes").stdout
+
+
+def test_VER_3_editing_what_is_in_production_says_that_it_leaves_it(
+    studio: Studio, plain_chain: Path, command: Command
+) -> None:
+    studio.versions.approve(studio.tasks.run(plain_chain, annotation="one").version)
+    said = command("tasks", "run", str(plain_chain)).stderr
+    assert "warning" not in said, "the very workflow that was approved is known"
+    plain_chain.write_text(plain_chain.read_text().replace("0.3", "0.4"))
+    for words in (("workflows", "check"), ("workflows", "add")):
+        said = command(*words, str(plain_chain)).stderr
+        assert "warning: plain @2 is in production; this becomes plain @3, in discovery" in said
+    assert "warning" not in command("tasks", "run", str(plain_chain)).stderr
+    assert studio.tasks.run("plain@2").status == "done"

@@ -25,8 +25,14 @@ def workflows() -> None:
 @common
 def add(app: App, file: str) -> None:
     """Keep the workflow in FILE (YAML or JSON); changed content becomes its next version."""
+    from pathlib import Path
+
+    from intaglio.studio.documents import read_workflow
+
     with app.open() as studio:
-        reference = studio.workflows.add(file)
+        document = read_workflow(Path(file))
+        warn(app, studio.workflows.warnings(document))
+        reference = studio.workflows.add(document)
     app.show(reference, lambda: say(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from intaglio.core.codec import digest as digest_of
 from intaglio.core.errors import IntaglioError
 from intaglio.core.plan import Plan, Step
 from intaglio.core.record import plain
@@ -19,7 +20,8 @@ _SHOWN = 19  # of a digest: "blake3:" and twelve digits
 
 @dataclass(frozen=True)
 class Warning:
-    """One thing about a workflow that its user should know before it runs; `code` is "model.differs" or "archived".
+    """One thing about a workflow that its user should know before it runs; `code` is "model.differs",
+    "archived" or "production.left".
 
     For a model that differs `node` and `name` say where it stands, `old` is what the approved version was made with and
     `new` what is configured now, in words.
@@ -52,6 +54,28 @@ def warnings(parts: Parts, workflow: Workflow) -> list[Warning]:
     if base is not None:
         found += _models(parts, workflow, *base)
     return found
+
+
+def leaves_production(parts: Parts, workflow: Workflow) -> list[Warning]:
+    """What is to be known before a workflow in discovery becomes the newest of a name that is in production."""
+    if workflow.mode == "production" or all(name != workflow.name for name, *_ in parts.workflows.list()):
+        return []
+    newest, number, _ = parts.workflows.get(workflow.name)
+    known = {digest for _, _, digest, _ in parts.workflows.history(workflow.name)}
+    if newest.mode != "production" or digest_of(workflow) in known:
+        return []
+    name = workflow.name
+    return [
+        Warning(
+            "production.left",
+            "",
+            "",
+            f"{name} @{number}, production",
+            f"{name} @{number + 1}, discovery",
+            f"{name} @{number} is in production; this becomes {name} @{number + 1}, in discovery and without its pins",
+            f"Run production with {name}@{number}, or approve a version of the new one.",
+        )
+    ]
 
 
 def is_archived(parts: Parts, workflow: str) -> bool:

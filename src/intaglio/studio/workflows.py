@@ -34,11 +34,13 @@ _PLACE = re.compile(r"(\w+)\[(\d{1,4})\](?:\.(\w+))?\Z")
 
 @dataclass(frozen=True)
 class Found:
-    """A workflow, how a plan will name it, and the folder its relative paths start from (None: no file)."""
+    """A workflow, how a plan will name it, the folder its relative paths start from (None: no file), and what is to be
+    known before it runs."""
 
     workflow: Workflow
     reference: WorkflowRef
     base: Path | None
+    warnings: tuple[drift.Warning, ...] = ()
 
 
 class Workflows:
@@ -110,11 +112,14 @@ class Workflows:
         return self._named(str(given))[0]
 
     def warnings(self, workflow: Workflow | str | Path) -> builtins.list[drift.Warning]:
-        """What is to be known before a workflow is run: that it is archived; in production, each model that is now
-        another than the one its approved version was made with. Raises NotFound, InvalidWorkflow."""
+        """What is to be known before a workflow is run or added: that it is archived, or takes its name out of
+        production; in production, each model that is now another than the one its approved version was made with.
+
+        Raises NotFound, InvalidWorkflow.
+        """
         if not isinstance(workflow, Workflow):
             workflow = self._read(workflow)
-        return drift.warnings(self._parts, workflow)
+        return [*drift.leaves_production(self._parts, workflow), *drift.warnings(self._parts, workflow)]
 
     def mode(self, name: str, mode: Mode) -> WorkflowRef:
         """Put a workflow as a whole into discovery or production, as its next version; nothing typed or pinned is lost.
@@ -194,6 +199,7 @@ class Workflows:
             workflow, reference, base = read_workflow(Path(given)), None, Path(given).absolute().parent
         else:
             workflow, reference = self._named(str(given))
+        left = drift.leaves_production(self._parts, workflow) if reference is None else []
         reference = reference or self.add(workflow)
         switched = mode is not None and mode != workflow.mode
         if mode is not None:
@@ -203,7 +209,7 @@ class Workflows:
             digest = self._parts.documents.put(workflow)
             said = (*([f"mode={mode}"] if switched else ()), *changes)
             reference = WorkflowRef(name=reference.name, version=reference.version, digest=digest, changes=said)
-        return Found(workflow, reference, base)
+        return Found(workflow, reference, base, (*left, *drift.warnings(self._parts, workflow)))
 
     def setting(self, node: Node, name: str, text: str) -> Any:
         """The value that a setting's text means: text stays text, a path starts from the folder it was typed in."""
