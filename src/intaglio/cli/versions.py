@@ -9,6 +9,7 @@ import click
 from intaglio.cli.app import NOT_IDENTICAL, App, common, say, short, table, watching
 from intaglio.cli.bisect import bisect
 from intaglio.cli.fidelity import fidelity_words, grade_words
+from intaglio.cli.version_diff import diff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,6 +136,7 @@ def export(app: App, version: str, folder: str) -> None:
 
 
 versions.add_command(bisect)
+versions.add_command(diff)
 
 
 @versions.command("import")

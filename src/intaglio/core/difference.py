@@ -79,12 +79,18 @@ def setting_changes(before: Plan, after: Plan) -> Iterator[str]:
 
 
 def environment_changes(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """What was different around the run."""
-    then, now = _facts(before.environment), _facts(after.environment)
+    """What was different around the run, in words."""
+    for name, then, now in environment_differences(before.environment, after.environment):
+        yield f"{name} {_word(then)} -> {_word(now)}"
+
+
+def environment_differences(before: Environment, after: Environment) -> Iterator[tuple[str, Any, Any]]:
+    """What was different around the run: its name, and both values, None where there is none."""
+    then, now = _facts(before), _facts(after)
     for name in sorted(then.keys() | now.keys()):
         # A library that is not installed, and one that nobody asked about then, are both nothing one could name.
         if (then.get(name) or "") != (now.get(name) or ""):
-            yield f"{name} {_word(then.get(name))} -> {_word(now.get(name))}"
+            yield name, then.get(name), now.get(name)
 
 
 def _facts(environment: Environment) -> dict[str, Any]:

@@ -35,10 +35,11 @@ Verdict = Literal["alone", "together", "each", "same", "elsewhere"]
 
 @dataclass(frozen=True)
 class Named:
-    """A run, and what to call it."""
+    """A run, what to call it, and the digest of the version it is, "" for a task that became none."""
 
     name: str
     snapshot: Snapshot
+    version: str = ""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from intaglio.studio import bisect
 from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
-from intaglio.studio.files import is_file
+from intaglio.studio.files import expanded, is_file
 from intaglio.studio.grading import grade, part_of
 from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
@@ -25,6 +25,7 @@ from intaglio.studio.recognise import versions_of_file
 from intaglio.studio.remarks import say
 from intaglio.studio.reproduce import ModelChoice, Reproduced, current_models, reproduce
 from intaglio.studio.saving import check_reason, version_record
+from intaglio.studio.version_diff import VersionDifference, version_difference
 
 MIN_PREFIX = 6
 
@@ -150,6 +151,15 @@ class Versions:
         """Every attempt to reproduce a version, oldest first."""
         return self._parts.reproductions.of(self.find(reference)[0])
 
+    def diff(self, before: str | Path, after: str | Path, *, to: str | Path | None = None) -> VersionDifference:
+        """How two versions (or tasks) differ: what was done, around it and what came of it; nodes are matched, so that
+        one that was renamed or moved is the same. With `to`, a sheet of every two outputs that differ is written there.
+
+        Raises NotFound, Conflict (other files are there), Damaged, BackendMissing (a video, and no PyAV).
+        """
+        folder = None if to is None else expanded(to)
+        return version_difference(self._parts, self._run_of(before), self._run_of(after), folder)
+
     def prospect(self, good: str | Path, bad: str | Path, *, metric: str = "identical") -> Prospect:
         """What `bisect` would do: the changes between the two, and how many runs it makes at most. Nothing is run.
 
@@ -193,13 +203,13 @@ class Versions:
         if len(found) > 1 and text not in found:
             raise Conflict(f"{text!r} fits {len(found)} tasks", hint="Give more of the id.")
         if not found:
-            _, version = self.find(reference)
+            digest, version = self.find(reference)
             name = f"{version.workflow.name}/{version.name}"
-            return Named(name, self._parts.documents.get(Snapshot, version.snapshot))
+            return Named(name, self._parts.documents.get(Snapshot, version.snapshot), digest)
         task = self._parts.tasks.get(text if text in found else found[0])
         if not task.snapshot:
             raise Conflict(f"task {task.id} is {task.status}; it has no outputs to compare")
-        return Named(task.id, self._parts.documents.get(Snapshot, task.snapshot))
+        return Named(task.id, self._parts.documents.get(Snapshot, task.snapshot), task.version)
 
     def import_(self, path: str | Path) -> tuple[str, Version]:
         """Take in a version from what `export` wrote: the folder, or its record.json. One that is here stays as it is.
