@@ -22,6 +22,8 @@ AssetState = Literal["ok", "missing", "damaged"]
 
 # Libraries whose version can change pixels: those every node uses, and those that run models.
 _EVERY_NODE = ("numpy", "pillow")
+# PyAV, and under "av:libx264" what it brings; recorded where a video was made.
+VIDEO = "av"
 _MODELS = (
     "accelerate", "diffusers", "peft", "safetensors", "scipy", "tokenizers", "torch", "torchsde", "transformers",
 )  # fmt: skip
@@ -156,6 +158,7 @@ def environment_gaps(then: Environment, now: Environment, *, devices: set[str]) 
     `devices` are those that models ran on, empty when none did: then only what every node uses counts.
     """
     yield from _library_gaps(then, now, pixel_libraries(then) if devices else (*_EVERY_NODE, *_plugins(then)))
+    yield from _library_gaps(then, now, _encoder(then, now))
     if then.python.split(".")[:2] != now.python.split(".")[:2]:
         yield _changed("python.changed", "python", then.python, now.python, f"Use Python {then.python}.")
     if devices:
@@ -183,6 +186,14 @@ def pixel_facts(environment: Environment) -> dict[str, Json]:
 
 def _plugins(environment: Environment) -> list[str]:
     return [name for name in environment.libraries if name.startswith("plugin:")]
+
+
+def _encoder(then: Environment, now: Environment) -> list[str]:
+    """What made videos, in the order it was recorded, where what is graded makes any: only then `now` names it."""
+    if VIDEO not in now.libraries:
+        return []
+    names = [name for name in sorted({*then.libraries, *now.libraries}) if name.partition(":")[0] == VIDEO]
+    return names if now.libraries[VIDEO] else [VIDEO]  # without it, none of what it brings is there
 
 
 def _device_gaps(then: Environment, now: Environment, devices: set[str]) -> Iterator[Gap]:
@@ -237,16 +248,16 @@ def _library_gaps(then: Environment, now: Environment, names: Iterable[str]) -> 
                 code="library.missing",
                 subject=name,
                 message=f"{name} {before} made it, and {name} is not installed here",
-                remedy=f"Install it with: pip install {name.removeprefix('plugin:')}=={before}",
+                remedy=_remedy(then, name),
             )
         else:
-            yield _changed(
-                "library.changed",
-                name,
-                before,
-                after,
-                f"Install it with: pip install {name.removeprefix('plugin:')}=={before}",
-            )
+            yield _changed("library.changed", name, before, after, _remedy(then, name))
+
+
+def _remedy(then: Environment, name: str) -> str:
+    if name.startswith(f"{VIDEO}:"):
+        return f"Install the PyAV that brings it: pip install av=={then.libraries.get(VIDEO, '')}"
+    return f"Install it with: pip install {name.removeprefix('plugin:')}=={then.libraries.get(name, '')}"
 
 
 def _said(environment: Environment, name: str) -> Json:

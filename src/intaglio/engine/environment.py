@@ -22,15 +22,18 @@ PLUGINS = "intaglio.nodes"
 _INSTRUCTION_SETS = ("amx_tile", "avx512_vnni", "avx512f", "avx2", "avx", "sse4_2", "asimd", "neon")
 
 
-def capture(*, threads: int, deterministic: bool, backend: Mapping[str, Json]) -> Environment:
-    """The surroundings now. `backend` is what the pixel-making libraries say of themselves, empty if none is used."""
+def capture(*, threads: int, deterministic: bool, backend: Mapping[str, Json], video: bool = False) -> Environment:
+    """The surroundings now. `backend` is what the pixel-making libraries say of themselves, empty if none is used.
+
+    `video`: name what makes videos too. Runs that make none do not, so that another encoder makes no difference there.
+    """
     return Environment(
         intaglio=tool_version(),
         python=platform.python_version(),
         os=platform.platform(),
         machine=platform.machine(),
         cpu=cpu(),
-        libraries=library_versions(),
+        libraries=library_versions() | (_encoder() if video else {}),
         threads=threads,
         deterministic=deterministic,
         backend=backend,
@@ -43,6 +46,12 @@ def library_versions() -> dict[str, str]:
     brings node types, as "plugin:<name>"."""
     plugins = {entry.dist for entry in metadata.entry_points(group=PLUGINS) if entry.dist is not None}
     return {name: _version(name) for name in LIBRARIES} | {f"plugin:{dist.name}": dist.version for dist in plugins}
+
+
+def _encoder() -> dict[str, str]:
+    from intaglio.imaging.encode_video import encoder_facts
+
+    return encoder_facts()
 
 
 def tool_version() -> str:

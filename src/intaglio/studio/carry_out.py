@@ -272,7 +272,10 @@ def _asset(digest: str, size: int, media: Media) -> Asset:
 
 
 def environment_of(parts: Parts, plan: Plan) -> Environment:
-    """The surroundings in which a plan would run now; the backend is asked only when a model is used."""
+    """The surroundings in which a plan would run now; the backend is asked only when a model is used, and the encoder
+    only when a video is made."""
     models = any(step.models for step in plan.steps)
     backend = parts.backend_environment(plan.threads, plan.deterministic) if models else {}
-    return capture(threads=plan.threads, deterministic=plan.deterministic, backend=backend)
+    types = (parts.types.meaning(step.type, step.type_version) for step in plan.steps)
+    video = any(node_type is not None and node_type.encodes_video for node_type in types)
+    return capture(threads=plan.threads, deterministic=plan.deterministic, backend=backend, video=video)

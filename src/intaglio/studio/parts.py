@@ -88,7 +88,7 @@ class Parts:
 
     def settle_rules(self) -> Mapping[str, Callable[[str], str]]:
         """The rules for values that are settled while planning."""
-        return {"scheduler": _scheduler, "device": self._device}
+        return {"scheduler": _scheduler, "device": self._device, "codec": _codec}
 
     def _device(self, asked: str) -> str:
         if not DEVICE.fullmatch(asked):
@@ -112,4 +112,11 @@ def _scheduler(asked: str) -> str:
     from intaglio.backends.schedulers import scheduler_class
 
     scheduler_class(asked)  # raises Invalid for one that nobody knows
+    return asked
+
+
+def _codec(asked: str) -> str:
+    from intaglio.imaging.encode_video import check_encoder
+
+    check_encoder(asked)  # raises BackendMissing, before any seed is drawn
     return asked

@@ -156,6 +156,27 @@ def test_without_models_only_what_every_node_uses_counts(what: str) -> None:
     assert gaps == (expected if what in WITHOUT_MODELS else [])
 
 
+FILM = {"av": "18.1.0", "av:libavcodec": "62.28.102", "av:libx264": "165"}
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (FILM, []),
+        ({**FILM, "av": "18.2.0"}, [("library.changed", "av")]),
+        ({**FILM, "av:libx264": "164"}, [("library.changed", "av:libx264")]),
+        (dict.fromkeys(FILM, ""), [("library.missing", "av")]),
+        ({}, []),
+    ],
+    ids=["the same", "PyAV", "x264", "none here", "no video is graded"],
+)
+def test_another_encoder_is_a_gap_where_a_video_was_made(now: dict[str, str], expected: list[tuple[str, str]]) -> None:
+    then, here = environment(libraries=libraries(**FILM)), environment(libraries=libraries(**now))
+    gaps = list(environment_gaps(then, here, devices=set()))
+    assert [(gap.code, gap.subject) for gap in gaps] == expected
+    assert all(gap.remedy.endswith("pip install av==18.1.0") for gap in gaps)
+
+
 def test_a_device_that_is_not_here() -> None:
     then = environment(backend=backend(devices=["cpu", "cuda:0"], gpus=["H200"]))
     gaps = found(environment_gaps(then, NOW, devices={"cuda:0", "cuda:1"}))

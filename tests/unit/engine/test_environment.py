@@ -71,3 +71,13 @@ def test_capturing_imports_none_of_the_libraries_it_describes() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_makes_videos_is_named_where_one_is_made_and_nowhere_else() -> None:
+    with_video = capture(threads=1, deterministic=True, backend={}, video=True)
+    without = capture(threads=1, deterministic=True, backend={})
+    added = set(with_video.libraries) - set(without.libraries)
+    assert added == {"av", "av:libavcodec", "av:libavformat", "av:libavutil", "av:libx264"}
+    assert with_video.libraries["av"] == metadata.version("av")
+    assert int(with_video.libraries["av:libx264"].split()[0]) > 100
+    assert not any(name.startswith("av") for name in without.libraries)

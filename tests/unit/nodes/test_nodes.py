@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from intaglio.core.context import Context, Control, Embedding, Generation, Hooks
 from intaglio.core.errors import BackendMissing, Invalid, Unavailable
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, node_type
+from intaglio.core.video import MP4, Media, Video
 from intaglio.nodes import all_types, builtin_types
 
 TYPES = {found.name: found for found in builtin_types()}
@@ -30,6 +32,7 @@ NEEDED: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "upscale": ({"factor": 3}, (12, 9)),
     "crop": ({"x": 1, "width": 2, "height": 3}, (2, 3)),
     "composite": ({"x": 1, "opacity": 0.5}, (4, 3)),
+    "frames-to-video": ({"fps": Fraction(24), "pixel_format": "yuv444p"}, (4, 3)),
     "form": ({}, (4, 3)),
     "version-record": ({}, (4, 3)),
     "output": ({}, (4, 3)),
@@ -42,14 +45,15 @@ def generate(request: Generation, hooks: Hooks) -> Image:
     return Image("L", request.width, request.height, bytes([request.seed]) * (request.width * request.height))
 
 
-def called(name: str, context: Context, **more: object) -> Image:
+def called(name: str, context: Context, **more: object) -> Media:
     """Call a node type with its defaults, pictures for all inputs, and what it needs."""
     found = TYPES[name]
     defaults = {param.name: param.default for param in found.params if not param.required}
     seed = {"seed": 7} if found.draws else {}
-    inputs = {port.name: None if port.optional else PICTURE for port in found.inputs}
+    given = {port.name: (PICTURE, PICTURE) if port.gathers else PICTURE for port in found.inputs}
+    inputs = {port.name: None if port.optional else given[port.name] for port in found.inputs}
     result = found.function(context, **(inputs | defaults | NEEDED[name][0] | seed | more))
-    assert isinstance(result, Image)
+    assert isinstance(result, Video if found.outputs[0].type == "video" else Image)
     return result
 
 
@@ -91,6 +95,13 @@ def test_a_node_that_draws_follows_its_seed(name: str) -> None:
 @pytest.mark.parametrize("name", ["form", "version-record", "output", "reference-image"])
 def test_a_node_that_only_says_something_passes_its_picture_on(name: str) -> None:
     assert called(name, Context(step="n")) is PICTURE
+
+
+@pytest.mark.parametrize("name", ["form", "version-record", "output"])
+def test_a_node_that_only_says_something_passes_a_video_on(name: str) -> None:
+    video = Video(b"film", MP4, 1, 1.0, 2, 2)
+    defaults = {param.name: param.default for param in TYPES[name].params}
+    assert TYPES[name].function(Context(step="n"), image=video, **defaults) is video
 
 
 @pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint", "model-upscale"])

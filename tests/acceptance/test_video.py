@@ -1,0 +1,176 @@
+"""Videos: made of pictures, kept, brought back and compared."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from intaglio.core.errors import BackendMissing, Invalid, InvalidWorkflow, NodeFailed
+from intaglio.core.record import plain
+from intaglio.core.snapshot import Snapshot
+from intaglio.imaging.frames import frames
+from intaglio.imaging.png import encode
+from intaglio.studio.open import Studio
+
+from .conftest import Command, node, ramp, write
+
+
+def film(path: Path, *, shots: int = 6, size: tuple[int, int] = (32, 24), after: Any = (), **params: object) -> Path:
+    """A workflow: grain over one picture, several times, as frames of a clip."""
+    (path / "reference.png").write_bytes(encode(ramp(*size)))
+    grains = {f"g{number}": node("film-grain", "in", seed=100 + number, amount=0.2) for number in range(shots)}
+    clip = {"type": "frames-to-video", "inputs": {"frames": list(grains)}, "params": params}
+    nodes = {"in": node("reference-image", image="reference.png"), **grains, "clip": clip, **dict(after)}
+    return write(path / "film.json", "film", {**nodes, "out": node("output", "clip")})
+
+
+def output_of(studio: Studio, task: Any) -> str:
+    """The digest of a task's one output."""
+    return snapshot_of(studio, task).outputs[0].asset
+
+
+def snapshot_of(studio: Studio, task: Any) -> Snapshot:
+    """What a task left."""
+    return studio.tasks.snapshot(task.id)
+
+
+def test_RUN_2_a_clip_is_an_asset_with_its_frames_and_duration(studio: Studio, tmp_path: Path) -> None:
+    task = studio.tasks.run(film(tmp_path, fps="12"))
+    asset = studio.assets.show(output_of(studio, task))
+    assert (asset.media_type, asset.width, asset.height, asset.pixels) == ("video/mp4", 32, 24, "")
+    assert (asset.frames, asset.seconds) == (6, 0.5)
+    shown = list(frames(io.BytesIO(studio.assets.get(asset.digest))))
+    assert [frame.seconds for frame in shown] == pytest.approx([place / 12 for place in range(6)], abs=1e-6)
+
+
+def test_RUN_2_frames_come_in_the_order_listed_and_lossless_keeps_every_pixel(studio: Studio, tmp_path: Path) -> None:
+    task = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    results = {result.step: result.outputs for result in snapshot_of(studio, task).results}
+    made = [studio._parts.assets.get(results[f"g{number}"]["image"]).pixels for number in range(6)]
+    clip = studio.assets.get(output_of(studio, task))
+    assert [frame.image.digest for frame in frames(io.BytesIO(clip))] == made
+
+
+def test_RUN_2_a_batch_becomes_a_clip(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "p.png").write_bytes(encode(ramp(16, 16)))
+    params = {"model": "scenes", "prompt": "sea", "steps": 1}
+    base = {"type": "text-to-image", "params": params, "count": 3, "seed": 5}
+    clip = {"type": "frames-to-video", "inputs": {"frames": "base"}, "params": {"fps": 3}}
+    task = studio.tasks.run(write(tmp_path / "w.json", "batch", {"base": base, "clip": clip}))
+    snapshot = snapshot_of(studio, task)
+    assert [step.id for step in snapshot.plan.steps] == ["base[0]", "base[1]", "base[2]", "clip"]
+    assert studio.assets.show(snapshot.outputs[0].asset).frames == 3
+
+
+def test_RUN_2_reproducing_a_version_with_a_video_gives_the_same_bytes(studio: Studio, tmp_path: Path) -> None:
+    task = studio.tasks.run(film(tmp_path), annotation="first cut")
+    predicted = studio.versions.grade("film/v1")
+    found = studio.versions.reproduce("film/v1")
+    assert found.fidelity.verdict == "identical bytes"
+    assert predicted.grade == "full"
+    assert found.fidelity.outputs[0].stored == output_of(studio, task)
+
+
+def test_RUN_2_what_encoded_a_video_is_recorded_where_one_was_made_and_nowhere_else(
+    studio: Studio, tmp_path: Path, plain_chain: Path
+) -> None:
+    named = {"av", "av:libavcodec", "av:libavformat", "av:libavutil", "av:libx264"}
+    with_video = snapshot_of(studio, studio.tasks.run(film(tmp_path))).environment
+    without = snapshot_of(studio, studio.tasks.run(plain_chain)).environment
+    assert named <= with_video.libraries.keys() and all(with_video.libraries[name] for name in named)
+    assert not named & without.libraries.keys()
+
+
+def test_RUN_2_another_encoder_lowers_the_grade(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import intaglio.engine.environment as surroundings
+
+    studio.tasks.run(film(tmp_path), annotation="first cut")
+    here = surroundings._encoder()
+    monkeypatch.setattr(surroundings, "_encoder", lambda: {**here, "av:libx264": "999"})
+    found = studio.versions.reproduce("film/v1")
+    assert found.grade.grade == "approximate"
+    assert [(gap.code, gap.subject) for gap in found.grade.gaps] == [("library.changed", "av:libx264")]
+    assert found.fidelity.verdict == "identical bytes"
+
+
+def test_RUN_2_without_pyav_nothing_is_begun(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(BackendMissing, match="PyAV") as caught:
+        studio.tasks.run(film(tmp_path))
+    assert "intaglio[video]" in caught.value.hint
+    assert studio.tasks.list() == []
+
+
+def test_RUN_2_a_picture_node_that_is_fed_a_video_is_refused_before_any_work(studio: Studio, tmp_path: Path) -> None:
+    after = {"big": node("upscale", "clip")}
+    with pytest.raises(InvalidWorkflow, match="takes a picture, and clip gives a video"):
+        studio.tasks.run(film(tmp_path, after=after))
+    assert studio.tasks.list() == []
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"fps": 0}, "out of range"),
+        ({"fps": "1/0"}, "divides by zero"),
+        ({"codec": "gif"}, "is not one of: h264, h264-lossless"),
+        ({"crf": 52}, "out of range"),
+        ({"pixel_format": "rgb24"}, "is not one of"),
+    ],
+)
+def test_RUN_2_settings_that_make_no_video_are_refused(
+    studio: Studio, tmp_path: Path, params: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidWorkflow, match=message):
+        studio.tasks.run(film(tmp_path, **params))
+
+
+def test_RUN_2_an_odd_size_fails_its_node_with_the_way_out_and_the_frames_are_kept(
+    studio: Studio, tmp_path: Path
+) -> None:
+    with pytest.raises(Invalid, match="even sizes only") as caught:
+        studio.tasks.run(film(tmp_path, size=(31, 24)))
+    assert caught.value.step == "clip" and "32 x 24" in caught.value.hint
+    view = studio.tasks.show(studio.tasks.list()[0].id)
+    assert view.task.status == "failed" and view.task.error is not None and view.task.error.step == "clip"
+    assert {record.step for record in view.steps} == {"in", *(f"g{number}" for number in range(6))}
+
+
+def test_RUN_2_changing_one_frame_makes_only_that_frame_and_the_clip_anew(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path))
+    second = studio.tasks.run(tmp_path / "film.json", set=["g2.seed=7"])
+    records = {record.step: record for record in studio._parts.tasks.steps(second.id)}
+    assert {step for step, record in records.items() if not record.reused_from} == {"g2", "clip", "out"}
+    assert output_of(studio, first) != output_of(studio, second)
+
+
+def test_RUN_2_a_record_that_wires_a_video_into_a_picture_node_fails_that_node(studio: Studio, tmp_path: Path) -> None:
+    from intaglio.core.plan import Plan
+    from intaglio.studio.carry_out import Watch, carry_out
+    from intaglio.studio.queue import queue
+
+    found = studio._parts.documents.get(Plan, studio.tasks.run(film(tmp_path)).plan)
+    grade = replace(
+        found.steps[-1], id="grade", node="grade", type="upscale", params={"factor": 2}, inputs=found.step("out").inputs
+    )
+    task, lock = queue(studio._parts, replace(found, steps=(*found.steps, grade)))
+    with pytest.raises(NodeFailed, match="upscale takes image as its image, and got something else"):
+        carry_out(studio._parts, task.id, lock, reuse="any", watch=Watch())
+
+
+def test_RUN_2_the_workflow_with_its_list_is_shown_as_it_was_written(
+    studio: Studio, tmp_path: Path, command: Command
+) -> None:
+    studio.tasks.run(film(tmp_path, shots=2))
+    shown = json.loads(command("workflows", "show", "film", "--json").stdout)
+    assert "frames" in json.dumps(shown)
+    workflow, _ = studio.workflows.show("film")
+    assert plain(workflow)["nodes"]["clip"]["inputs"] == {"frames": ["g0", "g1"]}
