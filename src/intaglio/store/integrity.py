@@ -12,8 +12,11 @@ from sqlalchemy.schema import ForeignKeyConstraint
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
+from intaglio.store.pictures import broken_hashes
 from intaglio.store.rows import NODE_RECORDS, SEALED, VERSIONS
 from intaglio.store.schema import documents, metadata, step_inputs, step_outputs, version_outputs
+from intaglio.store.search_blocks import REPAIR
+from intaglio.store.search_index import differences
 from intaglio.store.tasks import inputs_of
 
 _NAMES = {records.table.name: records for records in SEALED}
@@ -38,6 +41,10 @@ def check_rows(database: Database) -> Iterator[Problem]:
                 if message:
                     yield Problem(str(row.kind), str(row.digest), message)
             yield from _check_outputs(connection)
+            for version, message in differences(connection):
+                yield Problem("search", version, f"{message}. {REPAIR}")
+            for asset in broken_hashes(connection):
+                yield Problem("search", asset, f"its perceptual hash is damaged. {REPAIR}")
             for table in metadata.sorted_tables:
                 yield from _check_references(connection, table)
     except Damaged as error:  # so damaged that no more can be read

@@ -9,6 +9,7 @@ from intaglio.core.fidelity import Reproduction
 from intaglio.store.database import Database
 from intaglio.store.rows import REPRODUCTIONS
 from intaglio.store.schema import reproductions
+from intaglio.store.search_index import Changing
 
 _GET = select(reproductions).where(reproductions.c.digest == bindparam("wanted"))
 _OF = select(reproductions).where(reproductions.c.version == bindparam("wanted")).order_by(reproductions.c.seq)
@@ -25,7 +26,8 @@ class Reproductions:
         name = digest(reproduction)
         with self._database.write() as connection:
             if REPRODUCTIONS.first(connection, _GET, wanted=name) is None:
-                REPRODUCTIONS.add(connection, reproduction)
+                with Changing(connection, reproduction.version):
+                    REPRODUCTIONS.add(connection, reproduction)
         return name
 
     def of(self, version: str) -> list[Reproduction]:

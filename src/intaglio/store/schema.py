@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The name of the newest script in migrations/versions, which makes exactly the tables below.
-REVISION = "2026_11_21_versions_at_work"
+REVISION = "2026_11_21_versions_found"
 
 
 class _Body(LargeBinary):
@@ -188,6 +188,37 @@ version_outputs = Table(
     _word("version", ForeignKey("versions.digest"), primary_key=True),
     _word("asset", primary_key=True, index=True),
 )
+# What versions are found by, in blocks of versions whose `seq` follow each other; `search_blocks` says what is in
+# `places`. Nothing here is sealed: all of it is taken from records, checked against them, and can be made again.
+search_words = Table(
+    "search_words",
+    metadata,
+    _word("field", primary_key=True),
+    _word("word", primary_key=True),
+    _number("block", primary_key=True, autoincrement=False),
+    Column("places", _Body, nullable=False),
+    sqlite_with_rowid=False,
+)
+search_numbers = Table(
+    "search_numbers",
+    metadata,
+    _word("field", primary_key=True),
+    _number("block", primary_key=True, autoincrement=False),
+    _number("low"),
+    _number("high"),
+    Column("places", _Body, nullable=False),
+)
+search_names = Table(
+    "search_names",
+    metadata,
+    _word("field", primary_key=True),
+    _number("block", primary_key=True, autoincrement=False),
+    _word("name", primary_key=True),
+    _number("place", primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+# Perceptual hashes of pictures that versions hold, "" for what has none: no records, but sealed.
+picture_hashes = Table("picture_hashes", metadata, _word("asset", primary_key=True), _word("hash"), _word("seal"))
 models = Table(
     "models",
     metadata,

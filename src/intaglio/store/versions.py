@@ -13,6 +13,7 @@ from intaglio.core.version import Version
 from intaglio.store.database import Database
 from intaglio.store.rows import VERSIONS, digest_starts_with
 from intaglio.store.schema import version_outputs, versions
+from intaglio.store.search_index import added
 from intaglio.store.tasks import change_task
 
 Saved = tuple[str, Version]
@@ -50,6 +51,7 @@ class Versions:
             outputs = dict.fromkeys(output.asset for output in version.outputs)
             if outputs:
                 connection.execute(_ADD_OUTPUT, [{"version": digest, "asset": asset} for asset in outputs])
+            added(connection, digest)
             if task is not None:
                 change_task(connection, task, version=digest)
         return digest, version

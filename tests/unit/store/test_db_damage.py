@@ -17,9 +17,10 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database
 from intaglio.store.integrity import Problem, check_rows
-from intaglio.store.schema import alembic_version, metadata, step_inputs, step_outputs, version_outputs
+from intaglio.store.schema import alembic_version, metadata, picture_hashes, step_inputs, step_outputs, version_outputs
+from intaglio.store.search_index import TABLES
 
-UNSEALED = (step_inputs, step_outputs, version_outputs)
+UNSEALED = (step_inputs, step_outputs, version_outputs, picture_hashes, *TABLES)
 SEALED = [
     (table.name, column.name)
     for table in metadata.sorted_tables
@@ -49,9 +50,12 @@ def edit(path: Path, statement: str, *values: object) -> None:
 
 def spoil(path: Path, table: str, column: str, at: int = 0) -> None:
     """Flip one bit of a column in the first row of a table."""
+    of = metadata.tables[table]
+    keys = [key.name for key in of.primary_key] if of.dialect_options["sqlite"]["with_rowid"] is False else ["rowid"]
+    key = ", ".join(keys)
     with closing(sqlite3.connect(path)) as connection, connection:
-        row, value = connection.execute(
-            f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY rowid LIMIT 1"
+        *row, value = connection.execute(
+            f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY {key} LIMIT 1"
         ).fetchone()
         if isinstance(value, int):
             changed: object = value + 64
@@ -59,7 +63,8 @@ def spoil(path: Path, table: str, column: str, at: int = 0) -> None:
             data = bytearray(value if isinstance(value, bytes) else value.encode())
             data[at % len(data)] ^= 1
             changed = bytes(data) if isinstance(value, bytes) else data.decode()
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
+        where = " AND ".join(f"{name} = ?" for name in keys)
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (changed, *row))
 
 
 def read_everything(library: Stores) -> None:

@@ -74,7 +74,9 @@ def tables(path: Path) -> dict[str, list[str]]:
     SQLite puts around the name of a table it made anew."""
     with closing(sqlite3.connect(path)) as connection:
         made = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
-    return {name: sorted(line.strip(" \t,").replace(f'"{name}"', name) for line in sql.splitlines()) for name, sql in made}
+    return {
+        name: sorted(line.strip(" \t,").replace(f'"{name}"', name) for line in sql.splitlines()) for name, sql in made
+    }
 
 
 def set_revision(path: Path, revision: str) -> None:

@@ -32,8 +32,10 @@ from intaglio.store.envelopes import Envelopes
 from intaglio.store.kept import Kept
 from intaglio.store.model_index import ModelIndex, Seen
 from intaglio.store.models import Models
+from intaglio.store.pictures import PictureHashes
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
+from intaglio.store.search import Search
 from intaglio.store.tasks import Tasks
 from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
@@ -65,6 +67,8 @@ class Stores:
         self.envelopes = Envelopes(self.database)
         self.branches = Branches(self.database)
         self.variations = Variations(self.database)
+        self.pictures = PictureHashes(self.database)
+        self.search = Search(self.database)
 
 
 def stores(path: Path, *, create: bool = True) -> Stores:
@@ -133,8 +137,8 @@ def version(number: int, kept: str, *, label: str = "", name: str = "poster", ou
         parent="",
         created=TIME,
         author="ann",
-        parameters={},
-        seeds={},
+        parameters={"base": {"guidance": 7.5, "prompt": "a blue hour"}},
+        seeds={"base": ExecutedSeed(value="7", origin="drawn")},
         models={},
         references={},
         outputs=(Output(node="base", step="base", index=0, asset=digest, address=asset(output).address),),
@@ -178,6 +182,7 @@ def filled(path: Path) -> Stores:
     library.models.add(model(label="v2", content="others"), Path("/models/b"))
     library.reproductions.add(reproduction(digest))
     library.counters.next("seed", 1001)
+    library.pictures.add({asset(name).digest: "00ff" * 4 for name in ("t1", "t2")})
     _fill_for_models(library, digest)
     _fill_for_directions(library, digest)
     return library
