@@ -21,6 +21,10 @@ COMMANDS = {
     "workflows": ("intaglio.cli.workflows:workflows", "Graphs that say what is wanted."),
     "tasks": ("intaglio.cli.tasks:tasks", "Runs of workflows."),
     "versions": ("intaglio.cli.versions:versions", "Runs kept with their reason; bring one back."),
+    "variations": (
+        "intaglio.cli.variations:variations",
+        "Many runs from one version that differ in one thing.",
+    ),
     "assets": ("intaglio.cli.assets:assets", "Pictures and other files, by content."),
     "models": ("intaglio.cli.models:models", "Models, by content."),
     "nodes": ("intaglio.cli.nodes:nodes", "What a node can be."),

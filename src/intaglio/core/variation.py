@@ -36,6 +36,8 @@ class Variation:
     """What is to be run, written down before the first run; `version` is the digest of the version it starts from.
 
     Its id is made as that of a task. It may hold more than its runs need to be told apart: `note` says why it was made.
+    `request` is what was asked for, in words: the same request finds what is unfinished of it. `held` names what stays
+    as it was recorded, although it would be planned otherwise today.
     """
 
     kind: Literal["variation"] = "variation"
@@ -48,6 +50,8 @@ class Variation:
     note: str = ""
     created: str
     author: str
+    request: tuple[str, ...] = later(())
+    held: tuple[str, ...] = later(())
 
 
 @record

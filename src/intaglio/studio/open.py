@@ -19,6 +19,7 @@ from intaglio.studio.nodes import Nodes
 from intaglio.studio.parts import Parts
 from intaglio.studio.settings import DATABASE, Settings, find_library, library_folder, read_settings
 from intaglio.studio.tasks import Tasks
+from intaglio.studio.variations import Variations
 from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
 
@@ -33,6 +34,7 @@ class Studio:
         self.tasks = Tasks(parts)
         self.versions = Versions(parts)
         self.assets = Assets(parts)
+        self.variations = Variations(parts)
         self.models = Models(parts)
         self.nodes = Nodes(parts)
         self.library = Library(parts)
