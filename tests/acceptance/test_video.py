@@ -174,3 +174,111 @@ def test_RUN_2_the_workflow_with_its_list_is_shown_as_it_was_written(
     assert "frames" in json.dumps(shown)
     workflow, _ = studio.workflows.show("film")
     assert plain(workflow)["nodes"]["clip"]["inputs"] == {"frames": ["g0", "g1"]}
+
+
+def shown(studio: Studio, digest: str) -> Any:
+    """A stored picture."""
+    from intaglio.imaging.decode import decode
+
+    return decode(studio.assets.get(digest))
+
+
+def test_REP_4_clips_are_compared_frame_by_frame_and_the_worst_frame_is_shown(
+    studio: Studio, tmp_path: Path, command: Command
+) -> None:
+    first = studio.tasks.run(film(tmp_path, fps=8))
+    second = studio.tasks.run(tmp_path / "film.json", set=["g4.amount=0.9"])
+    found = studio.tasks.diff(first.id, second.id)
+    (output,) = found.outputs
+    assert output.verdict == "different"
+    assert output.note.startswith("worst frame 4 at 0.500 s; ")
+    assert output.max_difference is not None and output.max_difference > 20
+    assert output.ssim is not None and 0 < output.ssim < 0.95
+    assert output.flip is not None and output.flip > 0 and output.psnr is not None
+    heat, sheet = shown(studio, output.difference), shown(studio, output.sheet)
+    assert (heat.width, heat.height) == (32, 24) and any(heat.data)
+    assert sheet.width > 3 * 32
+    told = command("tasks", "diff", first.id, second.id).stdout
+    assert "worst frame 4 at 0.500 s" in told
+    assert found.first_in_words.startswith("node g4: ") and "amount 0.2 -> 0.9" in found.first_in_words
+
+
+def test_REP_4_one_pixel_of_one_frame_is_a_difference_with_its_numbers(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    dot = {"dot": {"type": "colour-grade", "inputs": {"image": "g3"}, "params": {"brightness": 1.01}}}
+    path = film(tmp_path, codec="h264-lossless")
+    document = json.loads(path.read_text())
+    document["nodes"] |= dot
+    document["nodes"]["clip"]["inputs"]["frames"][3] = "dot"
+    path.write_text(json.dumps(document))
+    second = studio.tasks.run(path)
+    (output,) = studio.tasks.diff(first.id, second.id).outputs
+    assert output.note == "worst frame 3 at 0.125 s; 5 of 6 frames identical"
+    assert (output.verdict, output.same_pixels) == ("similar", False)
+    assert output.max_difference is not None and 1 <= output.max_difference <= 3
+
+
+def test_REP_4_another_file_of_the_same_pixels_is_identical_in_pixels(studio: Studio, tmp_path: Path) -> None:
+    """The encoder searches otherwise, so that the bytes are others, and lossless keeps all pixels."""
+    first = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    second = studio.tasks.run(tmp_path / "film.json", set=["clip.preset=ultrafast"])
+    assert output_of(studio, first) != output_of(studio, second)
+    found = studio.tasks.diff(first.id, second.id)
+    assert found.verdict == "identical pixels"
+    assert found.outputs[0].max_difference == 0 and found.outputs[0].difference == ""
+    assert found.first_in_words == ""
+
+
+def test_REP_4_clips_of_other_lengths_are_different_whatever_they_share(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    second = studio.tasks.run(film(tmp_path, shots=5, codec="h264-lossless"))
+    (output,) = studio.tasks.diff(first.id, second.id).outputs
+    assert output.verdict == "different"
+    assert output.note == "5 of 5 frames identical; 6 frames became 5"
+
+
+def test_REP_4_a_clip_at_another_rate_is_not_identical(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    second = studio.tasks.run(film(tmp_path, codec="h264-lossless", fps=12))
+    (output,) = studio.tasks.diff(first.id, second.id).outputs
+    assert (output.verdict, output.same_pixels) == ("similar", False)
+    assert output.note == "6 of 6 frames identical; shown at other times"
+
+
+def test_REP_4_a_reproduction_that_differs_names_the_frame(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import intaglio.imaging.encode_video as encoding
+
+    studio.tasks.run(film(tmp_path), annotation="first cut")
+    monkeypatch.setattr(encoding, "_FIXED", f"{encoding._FIXED}:deblock=-3,-3:me=dia")
+    found = studio.versions.reproduce("film/v1")
+    assert found.fidelity.verdict in ("similar", "different")
+    assert found.fidelity.first_difference == "clip"
+    assert "worst frame" in found.fidelity.outputs[0].note
+
+
+def test_REP_4_bisect_finds_the_frame_that_changed(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path))
+    second = studio.tasks.run(tmp_path / "film.json", set=["g4.amount=0.9", "g1.seed=101"])
+    found = studio.versions.bisect(first.id, second.id)
+    assert found.verdict == "alone" and "g4.amount" in found.answer
+
+
+def test_REP_4_a_damaged_clip_is_missing_and_can_be_made_again(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path), annotation="first cut")
+    digest = output_of(studio, first)
+    path = studio._parts.blobs._path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"\0" * path.stat().st_size)
+    problems = studio.library.check().problems
+    assert [(found.kind, found.id, found.versions) for found in problems] == [("asset", digest, ("film/v1",))]
+    (healing,) = studio.library.heal()
+    assert (healing.outcome, healing.step) == ("healed", "clip")
+    assert studio.library.check().problems == ()
+
+
+def test_RUN_2_clips_are_kept_by_gc(studio: Studio, tmp_path: Path) -> None:
+    digest = output_of(studio, studio.tasks.run(film(tmp_path)))
+    assert studio.library.gc(dry_run=False, grace_seconds=-1).blobs == ()
+    assert studio.assets.get(digest)

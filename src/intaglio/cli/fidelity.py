@@ -54,5 +54,6 @@ def output_words(output: OutputFidelity) -> str:
     return (
         f"{output.verdict}  largest difference {output.max_difference}/255, mean {output.mean_difference:.4f}, "
         f"{100 * (output.changed_share or 0):.2f} % of pixels{psnr}, SSIM {output.ssim:.4f}{flip}; "
+        f"{output.note}{'; ' if output.note else ''}"
         f"difference picture {short(output.difference)}, side by side {short(output.sheet)}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from intaglio.core.environment import Environment
@@ -15,22 +16,25 @@ from intaglio.core.snapshot import Snapshot, StepResult
 _SHOWN = 80
 
 
-def first_difference(before: Snapshot, after: Snapshot) -> str:
+def first_difference(before: Snapshot, after: Snapshot, *, alike: AbstractSet[str] = frozenset()) -> str:
     """The first step, in plan order, whose pictures are not those of the same step in `before`; "" when there is none.
 
-    Steps that only one of the two has are not compared.
+    Steps that only one of the two has are not compared. `alike` are assets of `after` that were measured to show the
+    same as before: of clips no record tells that.
     """
     then = {result.step: result for result in before.results}
     for result in after.results:
-        if result.step in then and _other_pictures(before, then[result.step], after, result):
+        if result.step in then and _other_pictures(before, then[result.step], after, result, alike):
             return result.step
     return ""
 
 
-def _other_pictures(before: Snapshot, then: StepResult, after: Snapshot, now: StepResult) -> bool:
+def _other_pictures(
+    before: Snapshot, then: StepResult, after: Snapshot, now: StepResult, alike: AbstractSet[str]
+) -> bool:
     for name, digest in now.outputs.items():
         old, new = then.outputs.get(name, ""), digest
-        if old != new and _pixels(before, old) != _pixels(after, new):
+        if old != new and new not in alike and _pixels(before, old) != _pixels(after, new):
             return True
     return False
 

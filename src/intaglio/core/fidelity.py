@@ -23,6 +23,9 @@ class OutputFidelity:
     by side) are asset digests; "" where there is none. `flip` is the mean FLIP error, 0 to 1; `hash_distance` the
     number of bits, of 64, in which the perceptual hashes differ. The numbers are None where the two cannot be compared
     pixel by pixel (another size or mode).
+
+    Of clips they are those of the frame that is the worst for each, and the mean for `mean_difference` and
+    `changed_share`; the pictures show the worst frame, which `note` names.
     """
 
     node: str

@@ -17,12 +17,15 @@ from intaglio.core.fidelity import SIMILAR_SSIM
 from intaglio.core.isolate import Like, isolate, most_tries
 from intaglio.core.plan import Plan
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.video import MEDIA_TYPES
 from intaglio.studio.carry_out import Reuse, Watch, carry_out
 from intaglio.studio.grading import grade
+from intaglio.studio.measure import clip_verdict, compare_assets
 from intaglio.studio.parts import Parts
 from intaglio.studio.queue import queue
 
 if TYPE_CHECKING:
+    from intaglio.imaging.clips import ClipNumbers
     from intaglio.imaging.metrics import Difference
 
 MARK = "bisect: "
@@ -297,6 +300,8 @@ def _pair_apart(parts: Parts, old: Asset, new: Asset) -> Apart:
     if old.digest == new.digest or (old.pixels and old.pixels == new.pixels):
         return Apart(True, 0, 0.0, 0.0, 1.0)
     try:
+        if old.media_type in MEDIA_TYPES or new.media_type in MEDIA_TYPES:
+            return _clips_apart(compare_assets(parts, old, new, flip=False).numbers)
         first, second = (decode(parts.blobs.read(asset.digest)) for asset in (old, new))
     except (Damaged, NotFound, InvalidImage) as error:
         return Apart(False, note=f"a stored picture cannot be read: {error}")
@@ -306,6 +311,15 @@ def _pair_apart(parts: Parts, old: Asset, new: Asset) -> Apart:
     return Apart(
         found.max_difference == 0, found.max_difference, found.mean_difference, found.changed_share, found.ssim
     )
+
+
+def _clips_apart(numbers: ClipNumbers) -> Apart:
+    """How far two clips are apart; without numbers where one has frames that the other lacks."""
+    if clip_verdict(numbers) == "identical pixels":
+        return Apart(True, 0, 0.0, 0.0, 1.0)
+    if numbers.other_sizes or numbers.old.frames != numbers.new.frames:
+        return Apart(False, note=f"{numbers.old.frames} frames became {numbers.new.frames}, or of another size")
+    return Apart(False, numbers.max_difference, numbers.mean_difference, numbers.changed_share, numbers.lowest_ssim)
 
 
 def _seconds(parts: Parts, good: Snapshot, bad: Snapshot, changes: Changes, runs: int) -> float | None:

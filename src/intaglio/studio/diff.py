@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from intaglio.core.difference import first_difference, in_words, step_difference
 from intaglio.core.fidelity import OutputFidelity, StepDifference, Verdict, worst
 from intaglio.core.snapshot import Snapshot
-from intaglio.studio.measure import compare_outputs
+from intaglio.studio.measure import compare_outputs, identical
 from intaglio.studio.parts import Parts
 
 
@@ -37,14 +37,14 @@ def difference(parts: Parts, before: Snapshot, after: Snapshot) -> TaskDifferenc
     then, now = ([step.id for step in snapshot.plan.steps] for snapshot in (before, after))
     shared = [step for step in then if step in set(now)]
     steps = (step_difference(before, after, step) for step in shared)
-    first = first_difference(before, after)
-    cause = step_difference(before, after, first) if first else None
     produced = {(output.step, output.index): output.asset for output in after.outputs}
     outputs = tuple(
         compare_outputs(parts, before, after, output, produced[output.step, output.index])
         for output in before.outputs
         if (output.step, output.index) in produced
     )
+    first = first_difference(before, after, alike=identical(outputs))
+    cause = step_difference(before, after, first) if first else None
     return TaskDifference(
         before=before.task,
         after=after.task,
