@@ -23,6 +23,7 @@ from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.imaging import png
+from intaglio.imaging.frames import frames
 from intaglio.imaging.png import build_chunk, encode
 from intaglio.imaging.record import attach_claim, read_claim, without_claim
 from intaglio.studio.open import Studio, init
@@ -244,6 +245,36 @@ def test_LIN_1_a_record_too_large_for_the_file_is_beside_it_and_its_name_inside(
         [lost] = third.assets.import_([tmp_path / "written" / "out.png"])
         assert (lost.record, lost.version) == ("none", "")
         assert version in lost.note
+
+
+def test_ING_3_a_video_alone_brings_its_version_and_plays_as_before(
+    studio: Studio, elsewhere: Studio, tmp_path: Path
+) -> None:
+    (tmp_path / "reference.png").write_bytes(encode(ramp(32, 24)))
+    grains = {f"g{number}": node("film-grain", "in", seed=number + 1, amount=0.2) for number in range(4)}
+    clip = {"type": "frames-to-video", "inputs": {"frames": list(grains)}, "params": {"fps": 8}}
+    first = {"in": node("reference-image", image="reference.png")}
+    nodes = {**first, **grains, "clip": clip, "out": node("output", "clip")}
+    task = studio.tasks.run(write(tmp_path / "film.json", "film", nodes), annotation="first cut")
+    files = {path.name: path for path in studio.versions.export(task.version, tmp_path / "film")}
+    file = files["out.mp4"]
+    [found] = elsewhere.assets.import_([file])
+    assert (found.record, found.match, found.version, found.media_type) == (
+        "inside", "bytes", task.version, "video/mp4"
+    )  # fmt: skip
+    assert elsewhere.assets.show(found.asset) == studio.assets.show(found.asset), "its length is read from the file"
+    assert elsewhere.assets.get(found.asset) == studio.assets.get(found.asset)
+    seen = [
+        [frame.image.digest for frame in frames(io.BytesIO(data))]
+        for data in (file.read_bytes(), studio.assets.get(found.asset))
+    ]
+    assert len(seen[0]) == 4
+    assert seen[0] == seen[1]
+    changed = bytearray(file.read_bytes())
+    changed[changed.index(b"mdat") + 40] ^= 1
+    file.write_bytes(changed)
+    [refused] = elsewhere.assets.import_([file])
+    assert (refused.code, refused.asset) == ("record.mismatch", "")
 
 
 # -- what a file turns out to be --------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def export(
     folders = sorted({(folder / name).parent for name in files})
     for each in folders:
         if os.path.lexists(each) and not each.is_dir():
-            raise Conflict(f"{each} is a file", hint="Export into an empty folder.")
+            raise Conflict(f"{each} is a file", hint="Export into a folder.")
     for each in folders:
         disk.make_tree(each)
     for name, data in files.items():

@@ -256,12 +256,13 @@ def take(parts: Parts, data: bytes) -> Asset:
 
 def _described(data: bytes) -> Asset:
     from intaglio.imaging.decode import decode, inspect
-    from intaglio.imaging.isobmff import media_type
+    from intaglio.imaging.isobmff import measured, media_type
     from intaglio.imaging.video import MP4, format_of
 
     digest = digest_bytes(data)
     if format_of(data[:12]) == MP4:
-        return Asset(digest=digest, size=len(data), media_type=media_type(data))
+        shown = measured(data)
+        return Asset(digest=digest, size=len(data), media_type=media_type(data), **vars(shown))
     info, image = inspect(data), decode(data)
     return Asset(
         digest=digest,

@@ -210,6 +210,26 @@ def test_no_chunk_offset_of_a_video_moves(kind: str) -> None:
     assert attach_claim(data, CLAIM).startswith(data)
 
 
+@pytest.mark.parametrize("kind", ["mp4", "fast mp4", "mov"])
+def test_the_header_of_a_video_tells_its_size_and_length(kind: str) -> None:
+    assert isobmff.measured(made(kind)) == isobmff.Measured(64, 48, 6, 0.6)
+    assert isobmff.measured(attach_claim(made(kind), CLAIM)) == isobmff.Measured(64, 48, 6, 0.6)
+
+
+def test_what_the_header_of_a_video_does_not_say_is_not_made_up() -> None:
+    assert isobmff.measured(made("fragmented mp4")) == isobmff.Measured(64, 48)
+    assert isobmff.measured(box(b"ftyp", b"isom") + box(b"moov", b"\0" * 40)) == isobmff.Measured()
+
+
+@given(st.integers(0, 2**16), st.binary(min_size=1, max_size=4))
+def test_a_damaged_header_is_measured_or_not_and_never_more(at: int, bytes_: bytes) -> None:
+    data = made("fast mp4")
+    at %= data.index(b"mdat")
+    found = isobmff.measured(data[:at] + bytes_ + data[at + len(bytes_) :])
+    assert 0 <= found.frames <= 2**31
+    assert 0 <= found.seconds < 2**64
+
+
 # -- what must not be touched -----------------------------------------------------------------------------------------
 
 
