@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from intaglio.core.errors import BackendMissing, Invalid, InvalidWorkflow, NodeFailed
+from intaglio.core.errors import BackendMissing, Invalid, InvalidImage, InvalidWorkflow, NodeFailed
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
+from intaglio.imaging.arrays import to_array
+from intaglio.imaging.decode import decode
 from intaglio.imaging.frames import frames
 from intaglio.imaging.png import encode
 from intaglio.studio.open import Studio
@@ -178,8 +180,6 @@ def test_RUN_2_the_workflow_with_its_list_is_shown_as_it_was_written(
 
 def shown(studio: Studio, digest: str) -> Any:
     """A stored picture."""
-    from intaglio.imaging.decode import decode
-
     return decode(studio.assets.get(digest))
 
 
@@ -282,3 +282,125 @@ def test_RUN_2_clips_are_kept_by_gc(studio: Studio, tmp_path: Path) -> None:
     digest = output_of(studio, studio.tasks.run(film(tmp_path)))
     assert studio.library.gc(dry_run=False, grace_seconds=-1).blobs == ()
     assert studio.assets.get(digest)
+
+
+# -- clips that are brought in, and small pictures of them -----------------------------------------------------------
+
+
+def clip_file(path: Path, container: str = "mp4", codec: str = "libx264", count: int = 5, **options: str) -> Path:
+    """A clip that another tool wrote: a grey that gets lighter."""
+    import av
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container) as file:
+        stream = file.add_stream(codec, rate=10, options=options)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(count):
+            pixels = np.full((48, 64, 3), 40 * number + 20, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode(None))
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "codec", "media_type"),
+    [
+        ("clip.mp4", "mp4", "libx264", "video/mp4"),
+        ("clip.mov", "mov", "libx264", "video/quicktime"),
+        ("clip.webm", "webm", "libvpx-vp9", "video/webm"),
+        ("clip.mkv", "matroska", "ffv1", "video/x-matroska"),
+        ("clip.txt", "mp4", "libx264", "video/mp4"),
+    ],
+)
+def test_RUN_2_clips_are_brought_in_with_their_frames_and_duration(
+    studio: Studio, tmp_path: Path, command: Command, name: str, container: str, codec: str, media_type: str
+) -> None:
+    path = clip_file(tmp_path / name, container, codec)
+    (asset,) = studio.assets.add([path])
+    assert (asset.media_type, asset.width, asset.height, asset.frames) == (media_type, 64, 48, 5)
+    assert asset.seconds == pytest.approx(0.5, abs=0.002) and asset.pixels == ""
+    assert studio.assets.get(asset.digest) == path.read_bytes()
+    assert studio.assets.add([path]) == [asset] == [studio.assets.show(str(path))]
+    words = command("assets", "show", asset.digest).stdout
+    assert "video    64 x 48" in words and "frames   5" in words and "lasts    0.500 s" in words
+    assert "64x48, 5 frames, 0.500 s" in command("assets", "add", str(path)).stdout
+
+
+@pytest.mark.parametrize("spoilt", ["cut", "empty", "no frames", "text"])
+def test_RUN_2_a_broken_clip_is_refused_and_nothing_is_kept(
+    studio: Studio, tmp_path: Path, command: Command, spoilt: str
+) -> None:
+    path = clip_file(tmp_path / "clip.mp4")
+    whole = path.read_bytes()
+    text = whole[:8] + b"mp42" + b"nonsense" * 99
+    path.write_bytes({"cut": whole[:-50], "empty": b"", "no frames": whole[:32], "text": text}[spoilt])
+    done = command("assets", "add", str(path))
+    assert done.returncode == 2 and "clip.mp4" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert studio.library.check().blobs == 0
+
+
+def test_RUN_2_a_clip_is_no_reference_picture(studio: Studio, tmp_path: Path) -> None:
+    clip_file(tmp_path / "clip.mp4")
+    with pytest.raises(InvalidImage, match=r"clip\.mp4 is a video, and a picture is wanted"):
+        studio.tasks.run(write(tmp_path / "w.json", "w", {"in": node("reference-image", image="clip.mp4")}))
+
+
+def test_RUN_2_a_thumbnail_is_the_first_frame_or_a_strip(studio: Studio, tmp_path: Path, command: Command) -> None:
+    path = clip_file(tmp_path / "clip.mp4")
+    (asset,) = studio.assets.add([path])
+    first = decode(studio.assets.thumbnail(asset.digest, size=32))
+    assert (first.width, first.height) == (32, 24)
+    assert abs(first.data[0] - 20) <= 3
+    done = command("assets", "thumbnail", asset.digest, "-o", str(tmp_path / "t.png"), "--size", "32", "--frames", "3")
+    assert done.returncode == 0, done.stderr
+    film = to_array(decode((tmp_path / "t.png").read_bytes()))
+    assert film.shape == (24, 3 * 32 + 2 * 4, 3)
+    assert [round(int(film[12, 16 + 36 * place, 0]), -1) for place in range(3)] == [20, 100, 180], "first, middle, last"
+    again = command("assets", "thumbnail", asset.digest, "-o", str(tmp_path / "t.png"))
+    assert again.returncode == 2 and "is there already" in again.stderr
+
+
+def test_RUN_2_a_strip_has_no_more_frames_than_there_are(studio: Studio, tmp_path: Path) -> None:
+    (asset,) = studio.assets.add([clip_file(tmp_path / "clip.mp4", count=2)])
+    assert decode(studio.assets.thumbnail(asset.digest, size=32, frames=9)).width == 2 * 32 + 4
+
+
+def test_RUN_2_a_thumbnail_of_a_picture_keeps_its_transparency_and_is_turned_as_it_says(
+    studio: Studio, tmp_path: Path
+) -> None:
+    from PIL import Image as Pillow
+
+    glass = Pillow.new("RGBA", (600, 300), (10, 20, 30, 128))
+    glass.save(tmp_path / "glass.png")
+    turned, exif = Pillow.new("RGB", (600, 300), (200, 0, 0)), Pillow.Exif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=exif)
+    clear, upright = (
+        decode(studio.assets.thumbnail(studio.assets.add([tmp_path / name])[0].digest, size=100, frames=4))
+        for name in ("glass.png", "turned.jpg")
+    )
+    assert (clear.mode, clear.width, clear.height, clear.data[3]) == ("RGBA", 100, 50, 128)
+    assert (upright.width, upright.height) == (50, 100)
+
+
+@pytest.mark.parametrize(("size", "frames_"), [(0, 1), (15, 1), (4096, 1), (256, 0), (256, 65), (2048, 64)])
+def test_RUN_2_thumbnails_of_no_size_or_number_are_refused(
+    studio: Studio, tmp_path: Path, size: int, frames_: int
+) -> None:
+    (asset,) = studio.assets.add([clip_file(tmp_path / "clip.mp4")])
+    with pytest.raises(Invalid, match=r"frames|pixels"):
+        studio.assets.thumbnail(asset.digest, size=size, frames=frames_)
+
+
+def test_RUN_2_what_a_library_says_of_its_clips_is_what_is_in_them(studio: Studio, tmp_path: Path) -> None:
+    """What was recorded when a clip was made is what measuring its file tells."""
+    from intaglio.imaging.frames import clip_info
+
+    asset = studio.assets.show(output_of(studio, studio.tasks.run(film(tmp_path, fps="30000/1001"))))
+    found = clip_info(io.BytesIO(studio.assets.get(asset.digest)))
+    assert (found.media_type, found.frames, found.width, found.height) == ("video/mp4", 6, 32, 24)
+    assert found.seconds == pytest.approx(asset.seconds, rel=1e-9)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table
-from intaglio.core.errors import Conflict, Invalid, StorageFailed, exit_code
+from intaglio.cli.thumbnail import thumbnail
+from intaglio.cli.writing import STANDARD_OUTPUT, write_new, write_out
+from intaglio.core.errors import Conflict, Invalid, exit_code
 
 if TYPE_CHECKING:
     from intaglio.core.asset import Asset
@@ -26,11 +27,14 @@ def assets() -> None:
     """Pictures and other files, by content."""
 
 
+assets.add_command(thumbnail)
+
+
 @assets.command()
 @click.argument("files", nargs=-1, required=True)
 @common
 def add(app: App, files: tuple[str, ...]) -> None:
-    """Keep pictures in the library."""
+    """Keep pictures and videos in the library."""
     with app.open() as studio, counting("adding", str) as progress:
         found = studio.assets.add(files, progress=progress)
     app.show(found, lambda: table([(*_row(asset), name) for asset, name in zip(found, files, strict=True)]))
@@ -46,7 +50,11 @@ def show(app: App, asset: str) -> None:
 
     rows = [("digest", found.digest), ("type", found.media_type), ("size", size(found.size))]
     if found.width:
-        rows += [("picture", f"{found.width} x {found.height}"), ("pixels", found.pixels or "not known")]
+        rows.append(("video" if found.frames else "picture", f"{found.width} x {found.height}"))
+    if found.frames:
+        rows += [("frames", str(found.frames)), ("lasts", f"{found.seconds:.3f} s")]
+    elif found.width:
+        rows.append(("pixels", found.pixels or "not known"))
     app.show(found, lambda: table([*rows, ("address", found.address)]))
 
 
@@ -62,17 +70,15 @@ def get(app: App, asset: str, output: str, with_record: bool) -> None:
         written = studio.assets.with_record(asset) if with_record else None
         data = written.data if written else studio.assets.get(asset)
     beside = written.beside if written else b""
-    if output == "-":
+    if output == STANDARD_OUTPUT:
         if beside:
             raise Invalid("its record cannot go inside, and standard output has no beside", hint="Name a file.")
-        if sys.stdout is not None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+        write_out(data)
         return
     path = Path(output)
     if written and beside:
         _write_beside(path, written)
-    _write_new(path, data)
+    write_new(path, data)
     app.show(record, lambda: say(f"{path}  {size(len(data))}"))
 
 
@@ -175,32 +181,16 @@ def _clips(found: ClipNumbers) -> list[tuple[str, str]]:
     return rows
 
 
-def _write_new(path: Path, data: bytes) -> None:
-    try:
-        file = path.open("xb")
-    except FileExistsError as error:
-        raise Conflict(f"{path} is there already", hint="Name a file that is not there yet.") from error
-    except OSError as error:
-        raise Invalid(
-            f"{path} cannot be written: {error.strerror}", hint="Name a file in a folder that is there."
-        ) from error
-    try:
-        with file:
-            file.write(data)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StorageFailed(f"{path} cannot be written: {error.strerror}") from error
-
-
 def _write_beside(path: Path, written: Written) -> None:
     from intaglio.studio.inside import SIDECAR
 
     if os.path.lexists(path):
         raise Conflict(f"{path} is there already", hint="Name a file that is not there yet.")
     sidecar = path.with_name(path.name + SIDECAR)
-    _write_new(sidecar, written.beside)
+    write_new(sidecar, written.beside)
     say(f"its record is beside it, in {sidecar.name}: {written.why}", err=True)
 
 
 def _row(asset: Asset) -> tuple[str, ...]:
-    return (short(asset.digest), asset.media_type, f"{asset.width}x{asset.height}", size(asset.size))
+    clip = f", {asset.frames} frames, {asset.seconds:.3f} s" if asset.frames else ""
+    return (short(asset.digest), asset.media_type, f"{asset.width}x{asset.height}{clip}", size(asset.size))

@@ -8,8 +8,8 @@ from functools import cached_property
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.image import Image
 
-MP4, WEBM, MATROSKA = "video/mp4", "video/webm", "video/x-matroska"
-MEDIA_TYPES = (MP4, WEBM, MATROSKA)
+MP4, QUICKTIME, WEBM, MATROSKA = "video/mp4", "video/quicktime", "video/webm", "video/x-matroska"
+MEDIA_TYPES = (MP4, QUICKTIME, WEBM, MATROSKA)
 
 
 @dataclass(frozen=True)

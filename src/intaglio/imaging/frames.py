@@ -13,6 +13,7 @@ from intaglio.imaging import animation, video
 from intaglio.imaging.decode import MAX_PIXELS, decode, inspect
 
 _HEAD = 64
+_ONE_FRAME = 0.04  # the length of a lone frame that does not say how long it lasts, in seconds
 _CUT = "Cut the clip shorter, or scale it down."
 
 
@@ -44,6 +45,17 @@ class Frame:
     bit_depth: int
 
 
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a video is: media type, size of its first frame in pixels as it is shown, frames, the second it ends at."""
+
+    media_type: str
+    width: int
+    height: int
+    frames: int
+    seconds: float
+
+
 def frames(file: BinaryIO, *, limits: Limits = LIMITS) -> Iterator[Frame]:
     """Every frame of a picture (PNG, JPEG, WebP, GIF), an animation (APNG, WebP, GIF) or a video (MP4, WebM, MKV).
 
@@ -61,13 +73,39 @@ def frames(file: BinaryIO, *, limits: Limits = LIMITS) -> Iterator[Frame]:
     total = 0
     for frame in read:
         total += frame.image.width * frame.image.height
-        if frame.index >= limits.frames:
-            raise InvalidImage(f"the clip has more than {limits.frames} frames", hint=_CUT)
-        if frame.seconds > limits.seconds:
-            raise InvalidImage(f"the clip is longer than {limits.seconds:g} seconds", hint=_CUT)
-        if total > max(limits.pixels, limits.still_pixels):
-            raise InvalidImage(f"the clip has more than {limits.pixels / 1e9:g} gigapixels in all", hint=_CUT)
+        _check(frame.index, frame.seconds, total, limits)
         yield frame
+
+
+def clip_info(file: BinaryIO, *, limits: Limits = LIMITS) -> ClipInfo:
+    """What a video is, every frame of it decoded. Raises as `frames`; InvalidImage for what is no video."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    kind, media_type = video.format_of(head), video.media_type(head)
+    if not kind:
+        raise InvalidImage("this is not an MP4, WebM or MKV video")
+    count = total = width = height = 0
+    end = step = before = 0.0
+    for seconds, lasts, *size in video.sizes_of(file, kind, limits.frame_pixels):
+        if not count:
+            width, height = size
+        # A file need not say how long a frame lasts; then the last one does as long as the one before it.
+        step, before = lasts or seconds - before or step, seconds
+        total += size[0] * size[1]
+        _check(count, seconds, total, limits)
+        count, end = count + 1, max(end, seconds + step)
+    if not count:
+        raise InvalidImage("the video has no frames")
+    return ClipInfo(media_type, width, height, count, end or _ONE_FRAME)
+
+
+def _check(index: int, seconds: float, total: int, limits: Limits) -> None:
+    if index >= limits.frames:
+        raise InvalidImage(f"the clip has more than {limits.frames} frames", hint=_CUT)
+    if seconds > limits.seconds:
+        raise InvalidImage(f"the clip is longer than {limits.seconds:g} seconds", hint=_CUT)
+    if total > max(limits.pixels, limits.still_pixels):
+        raise InvalidImage(f"the clip has more than {limits.pixels / 1e9:g} gigapixels in all", hint=_CUT)
 
 
 def _video(file: BinaryIO, kind: str, limits: Limits) -> Iterator[Frame]:

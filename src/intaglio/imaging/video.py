@@ -8,12 +8,13 @@ first. Damage within the pixels it seldom reports: then frames look different, w
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
 
 import numpy as np
 
+from intaglio.core import video as types
 from intaglio.core.errors import BackendMissing, InvalidImage
 from intaglio.core.image import Image
 from intaglio.imaging.arrays import from_array
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+
+T = TypeVar("T")
 
 MP4, MATROSKA = "mov", "matroska"  # FFmpeg's names; WebM is a Matroska file
 
@@ -50,6 +53,25 @@ def frames_of(file: BinaryIO, kind: str, max_pixels: int) -> Iterator[tuple[floa
     channel's in the file. Sound and subtitles are not looked at. Raises InvalidImage for what is damaged, cut off or of
     more than `max_pixels` pixels a frame, BackendMissing without PyAV.
     """
+    return _each(file, kind, max_pixels, lambda frame: _shown(frame, max_pixels))
+
+
+def sizes_of(file: BinaryIO, kind: str, max_pixels: int) -> Iterator[tuple[float, float, int, int]]:
+    """Of every frame, decoded but not converted: the second it is shown at, how long it lasts (0.0 where the file does
+    not say), and its width and height as it is shown. Raises as `frames_of`."""
+    return _each(file, kind, max_pixels, lambda frame: _size(frame, max_pixels))
+
+
+def media_type(head: bytes) -> str:
+    """The media type of a video that begins like this; "" for what is none."""
+    kind = format_of(head)
+    if kind == MP4:
+        return types.QUICKTIME if head[8:12] == b"qt  " else types.MP4
+    return "" if not kind else types.WEBM if b"\x42\x82\x84webm" in head else types.MATROSKA
+
+
+def _each(file: BinaryIO, kind: str, max_pixels: int, take: Callable[[VideoFrame], T]) -> Iterator[T]:
+    """What `take` makes of every frame."""
     try:
         import av
     except ImportError as error:
@@ -68,8 +90,8 @@ def frames_of(file: BinaryIO, kind: str, max_pixels: int) -> Iterator[tuple[floa
                 frame = next(decoded, None)
                 if frame is None:
                     return
-                shown = _shown(frame, max_pixels)
-            yield shown
+                taken = take(frame)
+            yield taken
 
 
 def _stream(container: InputContainer, max_pixels: int) -> VideoStream:
@@ -100,6 +122,16 @@ def _shown(frame: VideoFrame, max_pixels: int) -> tuple[float, Image, int]:
     pixels: Any = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in parts) else "rgb24")
     upright = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
     return frame.time or 0.0, from_array(upright), max(part.bits for part in parts)
+
+
+def _size(frame: VideoFrame, max_pixels: int) -> tuple[float, float, int, int]:
+    if frame.is_corrupt:
+        raise InvalidImage("the video is damaged")
+    _check_size(frame.width, frame.height, max_pixels)
+    lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+    turned = round(frame.rotation / 90) % 2
+    width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+    return frame.time or 0.0, lasts, width, height
 
 
 def _refuse(url: str, flags: int, options: dict[str, Any]) -> NoReturn:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +15,7 @@ from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFo
 from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.video import MEDIA_TYPES
 from intaglio.store.filehash import open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
 from intaglio.studio.arrivals import Arrival, arrive, file_of
@@ -21,6 +24,7 @@ from intaglio.studio.files import expanded, is_file
 from intaglio.studio.inside import Written, with_record
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import MAX_BYTES, recognise
+from intaglio.studio.thumbnails import thumbnail
 
 BATCH_BYTES = 64 * 2**20
 BATCH_FILES = 256
@@ -33,9 +37,9 @@ class Assets:
         self._parts = parts
 
     def add(self, paths: Iterable[str | Path], *, progress: Callable[[int, int], None] | None = None) -> list[Asset]:
-        """Keep pictures in the library. A file that is unchanged since it was added is not read again.
+        """Keep pictures and videos in the library. A file that is unchanged since it was added is not read again.
 
-        Raises NotFound, InvalidImage (naming the file), Invalid (too large).
+        Raises NotFound, InvalidImage (naming the file), Invalid (too large), BackendMissing (a video, and no PyAV).
         """
         files = [Path(path) for path in paths]
         known = {path: asset for path in files if (asset := self._known(path)) is not None}
@@ -119,6 +123,15 @@ class Assets:
         except Invalid as error:
             raise Invalid(str(error), hint=error.hint or "Name a picture or a clip.") from error
 
+    def thumbnail(self, reference: str, *, size: int = 256, frames: int = 1) -> bytes:
+        """A PNG of a picture or of a clip's first frame, at most `size` pixels wide and high; with more `frames`, so
+        many of a clip side by side, from its first to its last.
+
+        Raises NotFound, Conflict, Invalid (a size or number that makes no picture), InvalidImage, Damaged,
+        BackendMissing (a video, and no PyAV).
+        """
+        return thumbnail(self._parts, self.show(reference), size=size, frames=frames)
+
     def take(self, given: str, base: Path | None) -> AssetRef:
         """A reference picture for a plan: a stored one by digest, or a file, which is decoded in full and kept.
 
@@ -137,6 +150,8 @@ class Assets:
                 )
             path = (base or Path()) / expanded(given)
             asset, name = self.add([path])[0], path.name
+        if asset.media_type in MEDIA_TYPES:
+            raise InvalidImage(f"{name} is a video, and a picture is wanted", hint="Name a picture.")
         try:
             decode(self._parts.blobs.read(asset.digest))
         except InvalidImage as error:
@@ -183,12 +198,9 @@ class Assets:
         proofs = self._parts.proofs
         at = proofs.now()
         read = {path: _read(path) for path in paths}
-        described = {path: _describe(path, data) for path, (data, _) in read.items()}
+        described = {path: describe(path, data) for path, (data, _) in read.items()}
         digests = dict(zip(paths, self._parts.blobs.put_many([data for data, _ in read.values()]), strict=True))
-        assets = {
-            path: Asset(digest=digests[path], size=len(read[path][0]), media_type=media, width=width, height=height)
-            for path, (media, width, height) in described.items()
-        }
+        assets = {path: replace(asset, digest=digests[path]) for path, asset in described.items()}
         self._parts.assets.add_many(list(assets.values()))
         for path, (_, signature) in read.items():
             if signature is not None:
@@ -201,14 +213,19 @@ def is_relative(given: str) -> bool:
     return not given.startswith((ADDRESS, PREFIX)) and not expanded(given).is_absolute()
 
 
-def _describe(path: Path, data: bytes) -> tuple[str, int, int]:
+def describe(path: Path, data: bytes) -> Asset:
+    """What the bytes of a file are, as an asset without a digest. Raises InvalidImage (naming it), BackendMissing."""
     from intaglio.imaging.decode import inspect
+    from intaglio.imaging.frames import clip_info
+    from intaglio.imaging.video import format_of
 
     try:
-        info = inspect(data)
+        if format_of(data[:12]):
+            return Asset(digest="", size=len(data), **vars(clip_info(io.BytesIO(data))))
+        found = inspect(data)
     except InvalidImage as error:
         raise InvalidImage(f"{path}: {error}", hint=error.hint) from error
-    return info.media_type, info.width, info.height
+    return Asset(digest="", size=len(data), media_type=found.media_type, width=found.width, height=found.height)
 
 
 def _read(path: Path) -> tuple[bytes, StatSignature | None]:

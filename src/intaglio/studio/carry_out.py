@@ -14,7 +14,7 @@ from intaglio.core.canonical import digest_bytes
 from intaglio.core.codec import digest as digest_of
 from intaglio.core.context import Generation, Hooks, ModelFile
 from intaglio.core.environment import Environment
-from intaglio.core.errors import Cancelled, Damaged, IntaglioError, NotFound, StorageFailed
+from intaglio.core.errors import Cancelled, Damaged, IntaglioError, InvalidImage, NotFound, StorageFailed
 from intaglio.core.image import Image
 from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
@@ -247,7 +247,10 @@ def load(parts: Parts, digest: str) -> Media:
     data, asset = parts.blobs.read(digest), parts.assets.get(digest)
     if asset.media_type not in MEDIA_TYPES:
         return decode(data)
-    return Video(data, asset.media_type, asset.frames, asset.seconds, asset.width, asset.height)
+    try:
+        return Video(data, asset.media_type, asset.frames, asset.seconds, asset.width, asset.height)
+    except ValueError as error:  # what another library said of it
+        raise InvalidImage(f"the record of video {digest} makes no sense: {error}") from error
 
 
 def _asset(digest: str, size: int, media: Media) -> Asset:

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from intaglio.core.errors import BackendMissing, InvalidImage
 from intaglio.core.image import Image
 from intaglio.imaging.arrays import to_array
-from intaglio.imaging.frames import LIMITS, Frame, Limits, frames
+from intaglio.imaging.frames import LIMITS, ClipInfo, Frame, Limits, clip_info, frames
 from intaglio.imaging.metrics import compare, same_mode
 from intaglio.imaging.png import SIGNATURE, build_chunk, encode, read_chunks
 
-from .clips import animated, exact, filmed, h264, moving, vp9
+from .clips import RATE, animated, exact, filmed, h264, moving, still, vp9
 from .samples import flat, pillow, ramp, raw_png, saved
 
 ALL = moving()
@@ -222,3 +222,56 @@ def test_without_pyav_pictures_are_read_and_videos_name_what_is_missing(monkeypa
 def test_the_first_frame_alone_costs_nothing_more() -> None:
     first: Image = next(frames(io.BytesIO(exact(ALL)))).image
     assert first == ALL[0]
+
+
+# -- what a video is, without its pixels ---------------------------------------------------------------------------
+
+
+def info(data: bytes, **limits: Any) -> ClipInfo:
+    """What a file is."""
+    return clip_info(io.BytesIO(data), limits=Limits(**limits))
+
+
+@pytest.mark.parametrize(
+    ("write", "media_type"),
+    [(h264, "video/mp4"), (exact, "video/x-matroska"), (vp9, "video/webm")],
+    ids=["mp4", "mkv", "webm"],
+)
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_video_says_its_frames_its_length_and_its_size(write: Any, media_type: str, count: int) -> None:
+    found = info(write(moving(count)))
+    assert (found.media_type, found.width, found.height, found.frames) == (media_type, 64, 48, count)
+    assert found.seconds == pytest.approx(count / RATE, abs=0.002)
+
+
+def test_a_quicktime_file_is_called_one() -> None:
+    assert info(filmed(moving(2), "mov", "libx264", "yuv420p")).media_type == "video/quicktime"
+
+
+def test_what_is_no_video_damaged_or_too_much_is_refused() -> None:
+    whole = h264(moving(6))
+    with pytest.raises(InvalidImage, match="not an MP4, WebM or MKV video"):
+        info(still(moving(1)[0]))
+    with pytest.raises(InvalidImage, match="cut off"):
+        info(whole[:-40])
+    with pytest.raises(InvalidImage, match="more than 5 frames"):
+        info(whole, frames=5)
+    with pytest.raises(InvalidImage, match=r"longer than 0\.3 seconds"):
+        info(whole, seconds=0.3)
+    with pytest.raises(InvalidImage, match="megapixels for a video"):
+        info(whole, frame_pixels=100)
+    with pytest.raises(InvalidImage, match="gigapixels in all"):
+        info(whole, pixels=64 * 48 * 5, still_pixels=0)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=40)
+def test_a_spoilt_video_is_described_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    whole = bytearray(h264(moving(3)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found = info(bytes(whole))
+    except InvalidImage:
+        return
+    assert found.frames >= 1 and found.seconds > 0 and found.width * found.height > 0
