@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.conftest import Command, node, ramp, write
+from acceptance.conftest import Command, node, painting, ramp, write
 
 from intaglio.cli.main import main
 from intaglio.core.errors import Cancelled, Conflict, Invalid, InvalidWorkflow, NotFound, Unavailable
@@ -508,3 +508,57 @@ def test_VAR_1_variations_are_listed_shown_and_found(
     assert main([*where, "walk", graded, "--node", "grade"]) == 2
     assert main([*where, "walk", graded, "--node", "grain", "--step", "0"]) == 2
     assert studio.variations.list(limit=1) == [view.variation]
+
+
+@pytest.fixture
+def simple(studio: Studio, tmp_path: Path) -> str:
+    """A version of one generation and its grain."""
+    nodes = {"base": node("text-to-image", **painting(width=64, height=64)), "out": node("film-grain", "base")}
+    return studio.tasks.run(write(tmp_path / "simple.json", "simple", nodes), annotation="x").version
+
+
+def test_VAR_1_frames_lead_from_one_seed_to_another_and_make_a_clip(
+    studio: Studio, simple: str, command: Command, tmp_path: Path
+) -> None:
+    pytest.importorskip("av")
+    folder = tmp_path / "to"
+    done = command("variations", "interpolate", simple, "--to-seed", "0", "--frames", "3", "--to", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "only base.type, base.to_seed, base.position differ (3 of 3 runs" in done.stdout
+    [variation] = studio.variations.list()
+    view = studio.variations.show(variation.id)
+    frames = [snapshot.outputs[0].asset for snapshot in snapshots(studio, view)]
+    base = studio.versions.snapshot(simple)
+    assert frames[0] == base.outputs[0].asset, "position 0 is the version's own picture, to the bit"
+    assert len(set(frames)) == 3
+    [clip] = [remark.value for remark in view.remarks if remark.what == "clip"]
+    asset = studio.assets.show(clip)
+    assert (asset.media_type, asset.frames, asset.seconds) == ("video/mp4", 3, 3 / 8)
+    assert (folder / "clip.mp4").read_bytes() == studio.assets.get(clip)
+    assert studio.variations.resume(variation.id).remarks == view.remarks, "the clip is made once"
+    assert not studio.library.check().problems
+
+
+def test_VAR_1_frames_lead_from_one_prompt_to_another(studio: Studio, simple: str, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    other = "a white sailboat in the middle, blue sea"
+    view = made(studio.variations.interpolate(simple, to_prompt=other, frames=2, fps="12.5"))
+    end = made(studio.variations.sweep(simple, set=[f"base.prompt={other}"]))
+    assert view.checked.verdict == CLEAN
+    assert [snapshot.outputs[0].asset for snapshot in snapshots(studio, view)] == [
+        snapshot.outputs[0].asset for snapshot in snapshots(studio, end)
+    ], "both ends are the plain pictures, to the bit"
+    for wrong in (
+        {},
+        {"to_seed": "1", "to_prompt": other},
+        {"to_seed": "x"},
+        {"to_seed": str(2**64)},
+        {"to_prompt": other, "node": "out"},
+        {"to_prompt": other, "frames": 1},
+        {"to_prompt": other, "fps": "0"},
+        {"to_prompt": other, "fps": "fast"},
+    ):
+        with pytest.raises(Invalid):
+            studio.variations.interpolate(simple, **wrong)
+    with pytest.raises(Invalid, match="not one to interpolate"):
+        studio.variations.interpolate(simple, to_seed="1", node="nothing")

@@ -61,7 +61,10 @@ def check(request: Generation) -> None:
     if request.mask is not None and request.image is None:
         raise Invalid("a mask without a picture to repaint")
     _check_adapters(request)
-    for text in (request.prompt, request.negative_prompt):
+    toward = request.toward
+    if toward is not None and not (0 <= toward.seed < SEED_LIMIT and 0 <= toward.position <= 1):
+        raise Invalid(f"position {toward.position} toward seed {toward.seed} is not between two seeds")
+    for text in (request.prompt, request.negative_prompt, toward.prompt if toward is not None else ""):
         try:
             text.encode()
         except UnicodeEncodeError:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Pillow
 
-from intaglio.backends import calling, determinism, embeddings, loras
+from intaglio.backends import between, calling, determinism, embeddings, loras
 from intaglio.backends.loading import load
 from intaglio.backends.parts import load_controlnet, load_vae
 from intaglio.backends.quiet import library, quiet
@@ -58,6 +58,7 @@ class DiffusersBackend:
         `hooks.check` says so, and IntaglioError when the model computes no picture.
         """
         calling.check(request)
+        request = between.at_an_end(request)
         torch = library("torch")
         dtype = _dtype(torch, request.dtype)
         _check_device(torch, request.device)
@@ -155,9 +156,12 @@ def _paint(torch: Any, base: Any, parts: Mapping[str, Any], request: Generation,
         pipeline.scheduler = make_scheduler(base, request.scheduler)
         given = calling.arguments(pipeline, task, words.request, hooks)
         calling.note_cuts(pipeline, given, words.written, hooks)
+        if words.request.toward is not None:
+            calling.note_cuts(pipeline, {"prompt": words.request.toward.prompt}, words.written, hooks)
         # Loading may have drawn from the process's generators, which some pipelines read.
         torch.manual_seed(request.seed)
-        with calling.clip_skip_works(pipeline), any_latents(pipeline, task):
+        mixed = between.blended(pipeline, words.request)
+        with calling.clip_skip_works(pipeline), any_latents(pipeline, task), mixed:
             picture = _called(torch, pipeline, given, request, hooks)
     _note_steps(pipeline, request, hooks)
     image = _to_image(picture, request)

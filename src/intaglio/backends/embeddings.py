@@ -91,7 +91,7 @@ def _vectors(file: ModelFile, encoders: Mapping[str, Any]) -> list[Any]:
 
 
 def _standins(request: Generation, counts: list[int]) -> list[list[str]]:
-    taken = request.prompt + request.negative_prompt
+    taken = request.prompt + request.negative_prompt + (request.toward.prompt if request.toward else "")
     free = (chr(code) for code in _STANDINS if chr(code) not in taken)
     return [[next(free) for _ in range(count)] for count in counts]
 
@@ -145,8 +145,12 @@ def _worded(request: Generation, standins: list[list[str]], tokenizers: Mapping[
         met.add(found[0])
         return signs[found[0]]
 
+    toward = request.toward
     worded = replace(
-        request, prompt=pattern.sub(swap, request.prompt), negative_prompt=pattern.sub(swap, request.negative_prompt)
+        request,
+        prompt=pattern.sub(swap, request.prompt),
+        negative_prompt=pattern.sub(swap, request.negative_prompt),
+        toward=replace(toward, prompt=pattern.sub(swap, toward.prompt)) if toward is not None else None,
     )
     for each in request.embeddings:
         _note_unused(each, met, hooks)

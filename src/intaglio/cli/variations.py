@@ -72,6 +72,28 @@ def sweep(app: App, version: str, settings: tuple[str, ...], grid: bool, **how: 
 
 @variations.command()
 @click.argument("version")
+@click.option("--node", default="", metavar="NODE", help="The text-to-image node; else the only one.")
+@click.option("--to-seed", default="", metavar="SEED", help="The seed that the last frame has.")
+@click.option("--to-prompt", default="", metavar="TEXT", help="The prompt that the last frame has.")
+@click.option("--frames", default=9, type=click.IntRange(2), help="How many, both ends included.")
+@click.option("--fps", default="8", metavar="NUMBER", help="Frames a second of the clip.")
+@_running
+@common
+def interpolate(
+    app: App, version: str, node: str, to_seed: str, to_prompt: str, frames: int, fps: str, **how: Any
+) -> int:
+    """Lead VERSION from its seed or prompt to another: frames, and an MP4 of them."""
+    return _made(
+        app,
+        how,
+        lambda studio, said: studio.variations.interpolate(
+            version, node=node, to_seed=to_seed, to_prompt=to_prompt, frames=frames, fps=fps, **said
+        ),
+    )
+
+
+@variations.command()
+@click.argument("version")
 @click.option("--arm", "arms", nargs=2, multiple=True, required=True, metavar="NAME NODE.PARAM=VALUE", help="An arm.")
 @click.option("--count", default=20, type=click.IntRange(1), help="How many pictures for each arm.")
 @click.option("--walk", is_flag=True, help="Seeds from the recorded ones on, not fresh ones.")

@@ -56,13 +56,23 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Toward:
+    """The far end of an interpolation, and where the picture lies: position 0 is the near end, 1 the far one."""
+
+    seed: int
+    prompt: str
+    position: float
+
+
+@dataclass(frozen=True)
 class Generation:
     """One picture to be made by a diffusion model; everything is settled, nothing is left to a default.
 
     Sizes are pixels. `scheduler` is a field name ("euler_a") or a diffusers class name ("DDIMScheduler"). `clip_skip`
     counts the text-encoder layers left out, 0 for none. With `image`, it is repainted with `strength` in (0, 1]; with
     a `mask` as well, only where that is white. `vae` takes the place of the model's own. `noise_level` is for models
-    that enlarge `image`: how much noise is put on it first, None for all other models.
+    that enlarge `image`: how much noise is put on it first, None for all other models. `toward` is another
+    seed or prompt that the picture lies between.
     """
 
     model: ModelFile
@@ -85,6 +95,7 @@ class Generation:
     controls: tuple[Control, ...] = ()
     vae: ModelFile | None = None
     noise_level: int | None = None
+    toward: Toward | None = None
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Stray:
 
     def __str__(self) -> str:
         """As in "refine.guidance 4 -> 7"."""
-        if self.what == "outcome":
+        if self.what == "outcome" and self.before:
             return (
                 f"{self.name} came out differently, though nothing that goes into it differs: "
                 f"{self.before[:19]} -> {self.after[:19]}"
@@ -164,7 +164,10 @@ def _in_plan(before: Plan, after: Plan, named: Collection[Target]) -> Iterator[S
 
 
 def _same_types(before: Plan, after: Plan, named: Collection[Target]) -> Plan:
-    """`after` with the former types of the nodes whose types were to change, so that the rest of them is compared."""
+    """`after` with the former types of the nodes whose types were to change, so that the rest of them is compared.
+
+    What the other type takes beside, and was left empty, says nothing.
+    """
     old = {step.id: step for step in before.steps}
 
     def typed(step: Step) -> Step:
@@ -175,7 +178,7 @@ def _same_types(before: Plan, after: Plan, named: Collection[Target]) -> Plan:
         added = {
             name: value
             for name, value in step.params.items()
-            if name not in mine.params and (step.node, owner(name)) not in named
+            if name not in mine.params and value != "" and (step.node, owner(name)) not in named
         }
         return replace(step, type=mine.type, type_version=mine.type_version, params=shared | added)
 

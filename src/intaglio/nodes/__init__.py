@@ -12,9 +12,9 @@ ENTRY_POINT = "intaglio.nodes"
 
 def builtin_types() -> list[NodeType]:
     """The node types of this package."""
-    from intaglio.nodes import generate, image, record, repaint, video
+    from intaglio.nodes import between, generate, image, record, repaint, video
 
-    return [found for module in (generate, repaint, image, video, record) for found in types_of(module)]
+    return [found for module in (generate, between, repaint, image, video, record) for found in types_of(module)]
 
 
 def types_of(module: object) -> list[NodeType]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from intaglio.core.errors import Invalid
 from intaglio.core.nodetype import NodeTypes
 from intaglio.core.record import Json
+from intaglio.core.seeds import exact_seed
 from intaglio.store.assets import Assets
 from intaglio.store.blobs import LocalBlobs
 from intaglio.store.branches import Branches
@@ -21,9 +22,11 @@ from intaglio.store.envelopes import Envelopes
 from intaglio.store.kept import Kept
 from intaglio.store.model_index import ModelIndex
 from intaglio.store.models import Models
+from intaglio.store.pictures import PictureHashes
 from intaglio.store.proofs import Proofs
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
+from intaglio.store.search import Search
 from intaglio.store.tasks import Tasks
 from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
@@ -57,6 +60,8 @@ class Parts:
         self.counters = Counters(self.database)
         self.reproductions = Reproductions(self.database)
         self.remarks = Remarks(self.database)
+        self.search = Search(self.database)
+        self.pictures = PictureHashes(self.database)
         self.envelopes = Envelopes(self.database)
         self.branches = Branches(self.database)
         self.variations = Variations(self.database)
@@ -88,7 +93,7 @@ class Parts:
 
     def settle_rules(self) -> Mapping[str, Callable[[str], str]]:
         """The rules for values that are settled while planning."""
-        return {"scheduler": _scheduler, "device": self._device, "codec": _codec}
+        return {"scheduler": _scheduler, "device": self._device, "codec": _codec, "seed": _seed}
 
     def _device(self, asked: str) -> str:
         if not DEVICE.fullmatch(asked):
@@ -106,6 +111,10 @@ class Parts:
         self._backends.clear()
         self.proofs.close()
         self.database.close()
+
+
+def _seed(asked: str) -> str:
+    return str(exact_seed(asked)) if asked else ""
 
 
 def _scheduler(asked: str) -> str:

@@ -17,6 +17,7 @@ from intaglio.studio import clock, vary_draft
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.files import expanded
 from intaglio.studio.parts import Parts
+from intaglio.studio.vary_between import clip, interpolate
 from intaglio.studio.vary_brief import brief, write
 from intaglio.studio.vary_check import Checked, check
 from intaglio.studio.vary_cost import Cost, cost
@@ -125,6 +126,30 @@ class Variations:
         """
         ground = self._ground(version)
         draft = vary_draft.ab(self._parts, ground, arms=arms, count=count, walk=walk, node=node, note=note)
+        return self._run(ground, draft, dry_run, follow)
+
+    def interpolate(
+        self,
+        version: str | Path,
+        *,
+        node: str = "",
+        to_seed: str = "",
+        to_prompt: str = "",
+        frames: int = 9,
+        fps: str = "8",
+        note: str = "",
+        dry_run: bool = False,
+        follow: Follow | None = None,
+    ) -> VariationView | Ahead:
+        """Frames from a text-to-image node's recorded seed to another, or from its prompt to another, and an MP4.
+
+        The first frame is the version's own picture, the last that of the far end. Raises as `walk`, and BackendMissing
+        where no video can be made: the frames are kept then.
+        """
+        ground = self._ground(version)
+        draft = interpolate(
+            self._parts, ground, node=node, to_seed=to_seed, to_prompt=to_prompt, frames=frames, fps=fps, note=note
+        )
         return self._run(ground, draft, dry_run, follow)
 
     def more(
@@ -242,11 +267,11 @@ class Variations:
         if begun:
             follow.told(self._ahead(variation, begun=True))
         carry_on(self._parts, variation, watch=follow.watch, ran=lambda run: follow.ran(variation, run))
-        self._conclude(variation)
+        self._conclude(variation, follow.watch)
         return self.show(variation.id)
 
-    def _conclude(self, variation: Variation) -> None:
-        """Keep the verdict and the sheets, once for each state that a variation comes to."""
+    def _conclude(self, variation: Variation, watch: Watch) -> None:
+        """Keep the verdict, the sheets and the clip, once for each state that a variation comes to."""
         view = self.show(variation.id)
         checked, said = view.checked, {(remark.what, remark.value, remark.note) for remark in view.remarks}
         note = f"{checked.runs} of {checked.cells} runs"
@@ -256,6 +281,10 @@ class Variations:
         for sheet in sheets(self._parts, variation, view.version, self._base(version), view.runs, checked):
             if ("sheet", sheet.asset.digest, sheet.step) not in said:
                 self._remark(variation, "sheet", sheet.asset.digest, sheet.step)
+        if variation.what == "interpolate" and not any(remark.what == "clip" for remark in view.remarks):
+            film = clip(self._parts, variation, version.workflow.name, self._base(version), view.runs, watch)
+            if film is not None:
+                self._remark(variation, "clip", film)
 
     def _remark(self, variation: Variation, what: str, value: str, note: str = "") -> VariationRemark:
         remark = VariationRemark(

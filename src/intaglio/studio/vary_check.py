@@ -112,6 +112,9 @@ def _all(variation: Variation, base: Snapshot, runs: Sequence[_Run]) -> Iterator
             yield run.cell.label, "its plan", Stray("plan", "", "what ran is not what was written down for it", "", "")
         for stray in strays(base, run.snapshot, run.named):
             yield run.cell.label, "the version", stray
+        if variation.what == "interpolate" and run.cell.place == (0,) and _pictures(run.snapshot) != _pictures(base):
+            words = "the frame at position 0 is not the picture of the version"
+            yield run.cell.label, "the version", Stray("outcome", "", words, "", "")
     yield from _between_arms(runs) if variation.what == "ab" else _around(runs)
 
 
@@ -158,6 +161,8 @@ def _no_effect(variation: Variation, base: Snapshot, runs: Sequence[_Run]) -> It
                 yield f"{arms} gave the same picture in pair {second.cell.place[1] + 1}"
         return
     was = _pictures(base)
+    if variation.what == "interpolate":
+        runs = runs[1:]  # the first frame is the version's own picture, or it is found above
     for run in runs:
         if _pictures(run.snapshot) == was and Changes(base.plan, run.snapshot.plan).all:
             yield f"{', '.join(run.cell.changes)} had no effect: the pictures are those of the version"

@@ -78,6 +78,10 @@ class Ground:
         said = [*settings, *(f"{node}.seed={seed}" for node, seed in (seeds or {}).items())]
         return self._named(Planned(plan, pinned(settled.workflow, plan)), said)
 
+    def changed(self, made: Planned, said: Sequence[str]) -> Planned:
+        """A plan that was put together otherwise, its workflow made to say the same, with its changes named."""
+        return self._named(self._agreed(made), said)
+
     def _named(self, made: Planned, said: Sequence[str]) -> Planned:
         """The same, saying of itself what was changed; an earlier setting of the same thing no longer holds."""
         over = {change.partition("=")[0] for change in said}

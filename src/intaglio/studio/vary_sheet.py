@@ -50,6 +50,9 @@ def _what(variation: Variation) -> str:
         return "A/B test"
     if variation.what == "more":
         return f"{len(variation.cells)} more"
+    if variation.what == "interpolate":
+        node, end = variation.request[:2]
+        return f"{node} {end.replace('_', ' ').replace('=', ' ')}"
     return ", ".join(axis.name for axis in variation.axes)
 
 

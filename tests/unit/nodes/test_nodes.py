@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import intaglio.nodes
-from intaglio.core.context import Context, Control, Embedding, Generation, Hooks, Lora, ModelFile
+from intaglio.core.context import Context, Control, Embedding, Generation, Hooks, Lora, ModelFile, Toward
 from intaglio.core.errors import BackendMissing, Invalid, Unavailable
 from intaglio.core.image import Image
 from intaglio.core.nodetype import NodeType, node_type
@@ -22,6 +22,10 @@ MODEL = ModelFile(name="m", digest="blake3:" + "a" * 64, layout="diffusers", pat
 # What a node needs besides its defaults, and the size of what comes out of a picture of 4 x 3.
 NEEDED: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "text-to-image": ({"model": MODEL, "prompt": "sea", "width": 16, "height": 8, "scheduler": "ddim"}, (16, 8)),
+    "text-to-image-between": (
+        {"model": MODEL, "prompt": "sea", "width": 16, "height": 8, "scheduler": "ddim"},
+        (16, 8),
+    ),
     "image-to-image": ({"model": MODEL, "prompt": "sea", "scheduler": "ddim"}, (4, 3)),
     "inpaint": ({"model": MODEL, "prompt": "sea", "scheduler": "ddim"}, (4, 3)),
     "model-upscale": ({"model": MODEL, "scale": 4, "scheduler": "ddim"}, (16, 12)),
@@ -104,7 +108,9 @@ def test_a_node_that_only_says_something_passes_a_video_on(name: str) -> None:
     assert TYPES[name].function(Context(step="n"), image=video, **defaults) is video
 
 
-@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint", "model-upscale"])
+@pytest.mark.parametrize(
+    "name", ["text-to-image", "text-to-image-between", "image-to-image", "inpaint", "model-upscale"]
+)
 def test_without_a_backend_nothing_is_generated(name: str) -> None:
     with pytest.raises(BackendMissing):
         called(name, Context(step="n"))
@@ -126,7 +132,7 @@ def test_a_generation_is_handed_exactly_what_the_node_was_given() -> None:
 NET = ModelFile(name="net", digest="blake3:" + "b" * 64, layout="diffusers", path=Path("nowhere"))
 
 
-@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint"])
+@pytest.mark.parametrize("name", ["text-to-image", "text-to-image-between", "image-to-image", "inpaint"])
 def test_adapters_are_handed_on(name: str) -> None:
     asked: list[Generation] = []
 
@@ -145,13 +151,26 @@ def test_adapters_are_handed_on(name: str) -> None:
     assert (plain.loras, plain.embeddings, plain.vae, plain.controls) == ((), (), None, ())
 
 
-@pytest.mark.parametrize("name", ["text-to-image", "image-to-image", "inpaint"])
+@pytest.mark.parametrize("name", ["text-to-image", "text-to-image-between", "image-to-image", "inpaint"])
 @pytest.mark.parametrize("half", ["controlnet", "control_image"])
 def test_a_controlnet_without_its_picture_is_refused_and_the_other_way_round(name: str, half: str) -> None:
     assert TYPES[name].together == (("controlnet", "control_image"),)
     given = {"controlnet": NET} if half == "controlnet" else {"control_image": PICTURE}
     with pytest.raises(Invalid, match="alone does nothing"):
         called(name, Context(step="n", generate=generate), **given)
+
+
+def test_both_ends_of_a_between_reach_the_backend() -> None:
+    asked: list[Generation] = []
+
+    def keep(request: Generation, hooks: Hooks) -> Image:
+        asked.append(request)
+        return PICTURE
+
+    context = Context(step="n", generate=keep)
+    called("text-to-image-between", context, to_seed=str(2**64 - 1), position=0.25)
+    called("text-to-image-between", context, to_prompt="hills")
+    assert [request.toward for request in asked] == [Toward(2**64 - 1, "sea", 0.25), Toward(7, "hills", 0.5)]
 
 
 def test_a_mask_and_an_enlargement_reach_the_backend() -> None:
