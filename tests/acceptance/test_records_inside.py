@@ -148,14 +148,18 @@ def test_ING_3_a_picture_alone_brings_its_version_with_it(
     assert len(elsewhere.versions.list()) == 1
 
 
-def test_ING_3_with_the_reference_picture_it_comes_back_identical(out: Path, elsewhere: Studio) -> None:
-    elsewhere.assets.import_([out / "out.png", *(out / "inputs").iterdir()])
+def test_ING_3_with_the_reference_picture_it_comes_back_identical(out: Path, elsewhere: Studio, tmp_path: Path) -> None:
+    alone = tmp_path / "alone.png"
+    shutil.copy(out / "out.png", alone)
+    [reference] = (out / "inputs").iterdir()
+    first, second = elsewhere.assets.import_([alone, reference])
+    assert (first.missing, second.note) == (1, "no record inside")
     done = elsewhere.versions.reproduce("keeper")
     assert (done.grade.grade, done.fidelity.verdict) == ("full", "identical bytes")
 
 
 def test_LIN_1_an_export_holds_what_went_into_it_and_import_takes_it_in(
-    studio: Studio, out: Path, elsewhere: Studio
+    studio: Studio, out: Path, elsewhere: Studio, tmp_path: Path
 ) -> None:
     [reference] = (asset for step in studio.versions.snapshot("keeper").plan.steps for asset in step.assets.values())
     [file] = (out / "inputs").iterdir()
@@ -163,6 +167,10 @@ def test_LIN_1_an_export_holds_what_went_into_it_and_import_takes_it_in(
     assert digest_bytes(file.read_bytes()) == reference.digest
     elsewhere.versions.import_(out)
     assert elsewhere.versions.reproduce("keeper").fidelity.verdict == "identical bytes"
+    with init(tmp_path / "third", Settings(author="Eve")) as third:
+        [found] = third.assets.import_([out / "out.png"])
+        assert found.missing == 0, "it lay beside the file"
+        assert third.versions.reproduce("keeper").fidelity.verdict == "identical bytes"
 
 
 def test_LIN_1_a_lost_reference_picture_is_said_and_the_rest_is_written(

@@ -16,8 +16,8 @@ from intaglio.core.canonical import digest_bytes
 from intaglio.core.errors import Conflict, Invalid, NotFound, RecordMismatch
 from intaglio.core.snapshot import Output
 from intaglio.core.version import Version
-from intaglio.studio.importing import Read, keep, read_record, take
-from intaglio.studio.inside import SIDECAR, Carried, carried
+from intaglio.studio.importing import Read, keep, read_record, take, take_files
+from intaglio.studio.inside import INPUTS, SIDECAR, Carried, carried
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import assets_of
 
@@ -77,6 +77,7 @@ def _with_record(parts: Parts, path: Path, found: Carried, add: Callable[[Path],
     read = read_record(found.claim["record"], f"what is {place}")
     output, match = _output(found, read)
     asset = take(parts, found.held) if match == "bytes" else add(path)
+    take_files(parts, path.parent / INPUTS, read.snapshot)
     digest, version, new = keep(parts, read)
     return Arrival(
         path=str(path),

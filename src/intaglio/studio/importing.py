@@ -26,6 +26,7 @@ from intaglio.studio.parts import Parts
 from intaglio.studio.queue import TASK_ID, new_task_id
 from intaglio.studio.saving import version_record
 
+_GIVE = "Give a folder that intaglio versions export wrote, or its record.json; a picture: intaglio assets import FILE"
 MAX_FILE = 2**30
 MAX_FILES = 10_000
 # What a record inside may add to a file: 1 MiB, and the frames around it.
@@ -53,9 +54,13 @@ def import_record(parts: Parts, path: Path) -> tuple[str, Version]:
     """
     file = path / RECORD if path.is_dir() else path
     if not file.is_file():
-        raise NotFound("record", str(file), hint="Give a folder that intaglio versions export wrote, or a record.json.")
-    read = read_record(read_json(file), str(file))
-    _take_files(parts, file.parent, read.snapshot)
+        raise NotFound("record", str(file), hint=_GIVE)
+    try:
+        read = read_record(read_json(file), str(file))
+    except InvalidRecord as error:
+        raise InvalidRecord(str(error), hint=_GIVE) from error
+    take_files(parts, file.parent, read.snapshot)
+    take_files(parts, file.parent / INPUTS, read.snapshot)
     digest, version, _ = keep(parts, read)
     return digest, version
 
@@ -224,13 +229,12 @@ def _version(parts: Parts, read: Read, task: Task, number: int) -> Version:
     return replace(made, created=clock.now())
 
 
-def _take_files(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
-    """Keep those files beside the record, and in its `inputs`, that are, byte for byte, assets it describes."""
+def take_files(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
+    """Keep those files in a folder that are, byte for byte and without their records, assets a snapshot describes."""
     from intaglio.imaging.record import without_claim
 
     sizes = sorted(asset.size for asset in snapshot.assets.values())
-    files = [*sorted(folder.glob("*")), *sorted((folder / INPUTS).glob("*"))]
-    for file in islice(files, MAX_FILES):
+    for file in islice(sorted(folder.glob("*")), MAX_FILES):
         if file.is_symlink() or not file.is_file() or not _may_be(file.stat().st_size, sizes):
             continue
         data = file.read_bytes()
