@@ -9,6 +9,7 @@ import pytest
 from acceptance.conftest import Command, node
 
 from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound
+from intaglio.core.form import Form
 from intaglio.core.task import Reason, Task
 from intaglio.studio.open import Studio
 
@@ -77,17 +78,22 @@ def test_VER_1_a_label_is_given_once(studio: Studio, recorded: Path) -> None:
     assert studio.versions.find(studio.tasks.run(recorded, label="other", annotation="two").version)[1].number == 2
 
 
-def test_VER_2_no_version_without_a_reason(studio: Studio, recorded: Path, command: Command) -> None:
-    with pytest.raises(AnnotationMissing):
-        studio.tasks.run(recorded)
-    with pytest.raises(AnnotationMissing):
-        studio.tasks.run(recorded, annotation="   ", label="x")
-    done = command("tasks", "run", str(recorded))
-    assert done.returncode == 2
-    assert "--no-annotation" in done.stderr
-    assert studio.tasks.list() == [], "refused before any work"
+def test_VER_2_no_version_without_a_reason(studio: Studio, recorded: Path) -> None:
+    """A workflow with a form waits for its reason (test_forms); where nothing waits, a label alone is refused."""
     with pytest.raises(Invalid, match="both"):
         studio.tasks.run(recorded, annotation="yes", no_annotation=True)
+    document = json.loads(recorded.read_text())
+    del document["nodes"]["version"], document["nodes"]["form"]
+    document["nodes"]["out"]["inputs"] = {"image": "big"}
+    loose = recorded.with_name("loose.json")
+    loose.write_text(json.dumps(document))
+    for label, annotation in (("x", ""), ("x", "   ")):
+        with pytest.raises(AnnotationMissing):
+            studio.tasks.run(loose, label=label, annotation=annotation)
+    assert studio.tasks.list() == [], "refused before any work"
+    for annotation in ("", "   "):
+        assert studio.tasks.run(recorded, annotation=annotation).status == "waiting"
+    assert studio.versions.list() == []
 
 
 def test_VER_2_going_without_is_explicit_and_recorded(studio: Studio, recorded: Path, command: Command) -> None:
@@ -97,14 +103,16 @@ def test_VER_2_going_without_is_explicit_and_recorded(studio: Studio, recorded: 
 
 
 def test_VER_2_the_form_asks_before_the_run_is_final(studio: Studio, recorded: Path) -> None:
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[Form, str]] = []
 
-    def ask(question: str, task: Task) -> Reason:
-        asked.append((question, task.status))
+    def ask(form: Form, task: Task) -> Reason:
+        asked.append((form, task.status))
+        assert len(studio.tasks.snapshot(task.id).outputs) == 1, "there is a picture to look at"
         return Reason(label="asked", annotation="because")
 
     task = studio.tasks.run(recorded, ask=ask)
-    assert asked == [("Why this one?", "done")]
+    assert asked == [(Form(("Why this one?",)), "waiting")]
+    assert task.status == "done"
     _, version = studio.versions.find(task.version)
     assert (version.name, version.annotation) == ("v1-asked", "because")
 
@@ -144,6 +152,8 @@ def test_VER_1_a_label_taken_during_the_run_loses_nothing(studio: Studio, record
     with pytest.raises(Conflict, match="taken") as late:
         studio.tasks.run(recorded, label="taken", annotation="slower", watch=Watch(progress))
     task = studio.tasks.list()[0]
-    assert task.status == "done"
-    assert f"intaglio versions save {task.id}" in late.value.hint
-    assert studio.versions.save(task.id, label="another", annotation="slower")[1].number == 4
+    assert task.status == "waiting", "for another label; the annotation is kept with it"
+    assert f"intaglio tasks annotate {task.id} --label" in late.value.way_on
+    done = studio.tasks.annotate(task.id, label="another")
+    version = studio.versions.find(done.version)[1]
+    assert (done.status, version.name, version.annotation) == ("done", "v4-another", "slower")

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from intaglio.cli.app import NOT_IDENTICAL, App, common, is_terminal, say, short, table, watching
+from intaglio.cli.app import NOT_IDENTICAL, App, common, say, short, table
+from intaglio.cli.approval import pin
+from intaglio.cli.asking import ask as ask_here
+from intaglio.cli.asking import can_ask, fields_of, reason_options, say_waiting, signed, watching_and_asking
 from intaglio.cli.fidelity import output_words
 from intaglio.core.errors import NotFound
+from intaglio.core.record import plain
 
 if TYPE_CHECKING:
-    from intaglio.core.task import NodeRecord, Reason, Task
+    from intaglio.core.task import NodeRecord, Task
+    from intaglio.studio.annotating import Waiting
     from intaglio.studio.diff import TaskDifference
     from intaglio.studio.open import Studio
 
-STATUSES = ("queued", "running", "done", "failed", "cancelled", "interrupted")
+STATUSES = ("queued", "running", "waiting", "done", "failed", "cancelled", "interrupted")
 
 
 @click.group()
@@ -28,9 +32,8 @@ def tasks() -> None:
 @tasks.command()
 @click.argument("workflow")
 @click.option("--set", "settings", multiple=True, metavar="NODE.PARAM=VALUE", help="Change a parameter, seed or count.")
-@click.option("--label", default="", help="Label of the version this run becomes.")
-@click.option("--annotation", default="", help="Why this version is made.")
-@click.option("--no-annotation", is_flag=True, help="Save the version without a reason; that is recorded.")
+@click.option("--mode", type=click.Choice(["discovery", "production"]), help="In this mode, for this run only.")
+@reason_options
 @click.option("--to", "folder", metavar="DIR", help="Also export the version's pictures and records into DIR.")
 @click.option("--no-reuse", is_flag=True, help="Run every node, even one whose result is already there.")
 @click.option("--paranoid", is_flag=True, help="Read every byte of the models again before using them.")
@@ -39,33 +42,46 @@ def run(
     app: App,
     workflow: str,
     settings: tuple[str, ...],
+    mode: Any,
     label: str,
     annotation: str,
     no_annotation: bool,
+    fields: tuple[str, ...],
     folder: str | None,
     no_reuse: bool,
     paranoid: bool,
 ) -> None:
-    """Run WORKFLOW: a file, or the NAME (or NAME@VERSION) of one in the library."""
+    """Run WORKFLOW: a file, or the NAME (or NAME@VERSION) of one in the library.
+
+    With a form or Version Record in it, it is final once its annotation is given: here, when it asks, or by tasks
+    annotate.
+    """
     with app.open() as studio:
-        with watching() as watch:
+        with watching_and_asking(app) as (watch, ask):
             task = studio.tasks.run(
                 workflow,
                 set=settings,
+                mode=mode,
                 label=label,
                 annotation=annotation,
                 no_annotation=no_annotation,
-                ask=_ask if is_terminal(sys.stdin) and not app.as_json else None,
+                fields=fields_of(fields),
+                ask=ask,
                 watch=watch,
                 reuse=not no_reuse,
                 paranoid=paranoid,
             )
         if folder and not task.version:
-            raise NotFound("version", task.id, hint="Only a run that became a version is exported; give --annotation.")
+            wait = studio.tasks.waits_for(task.id)
+            way_on = f"first: {wait.way_on}, then: intaglio versions export {task.id}" if wait else "give --annotation."
+            raise NotFound("version", task.id, hint=f"Only a run that became a version is exported; {way_on}")
         files = []
         if folder:
             files = studio.versions.export(task.version, folder, told=lambda text: say(text, err=True))
-        app.show(task, lambda: _ended(studio, task, files))
+        _show(app, studio, task, files)
+
+
+tasks.add_command(pin)
 
 
 @tasks.command("list")
@@ -87,8 +103,36 @@ def show(app: App, task: str) -> None:
     """A task, its nodes with their executed seeds, and its log."""
     with app.open() as studio:
         view = studio.tasks.show(task)
-        record = {"task": view.task, "plan": view.plan, "nodes": view.steps, "events": view.events}
-        app.show(record, lambda: _words(studio, view.task, view.steps))
+        record = {
+            "task": view.task,
+            "plan": view.plan,
+            "nodes": view.steps,
+            "events": view.events,
+            "waits_for": view.waits_for,
+        }
+        app.show(record, lambda: _words(studio, view.task, view.steps, view.waits_for))
+
+
+@tasks.command()
+@click.argument("task")
+@reason_options
+@signed
+@common
+def annotate(
+    app: App, task: str, label: str, annotation: str, no_annotation: bool, fields: tuple[str, ...], author: str
+) -> None:
+    """Give a waiting TASK its annotation, and what else its form asks for: it becomes a version and is done."""
+    with app.open() as studio:
+        done = studio.tasks.annotate(
+            task,
+            label=label,
+            annotation=annotation,
+            no_annotation=no_annotation,
+            fields=fields_of(fields),
+            author=author,
+            ask=ask_here if can_ask(app) else None,
+        )
+        _show(app, studio, done, [])
 
 
 @tasks.command()
@@ -97,19 +141,20 @@ def show(app: App, task: str) -> None:
 def resume(app: App, task: str) -> None:
     """Take up an interrupted, failed or cancelled task; its drawn seeds stay, finished nodes are not run again."""
     with app.open() as studio:
-        with watching() as watch:
-            done = studio.tasks.resume(task, watch=watch)
-        app.show(done, lambda: _ended(studio, done, []))
+        with watching_and_asking(app) as (watch, ask):
+            done = studio.tasks.resume(task, watch=watch, ask=ask)
+        _show(app, studio, done, [])
 
 
 @tasks.command()
 @click.argument("task")
 @common
 def cancel(app: App, task: str) -> None:
-    """Ask a running task to stop; what it finished is kept."""
+    """Ask a running task to stop, or cancel one that waits; what it finished is kept."""
     with app.open() as studio:
         found = studio.tasks.cancel(task)
-    app.show(found, lambda: say(f"task {found.id} is asked to stop"))
+    stopped = "is asked to stop" if found.status == "running" else "is cancelled; what it finished is kept"
+    app.show(found, lambda: say(f"task {found.id} {stopped}"))
 
 
 @tasks.command()
@@ -161,27 +206,20 @@ def node_rows(steps: list[NodeRecord]) -> list[tuple[str, ...]]:
     ]
 
 
-def _ask(question: str, task: Task) -> Reason:
-    from intaglio.core.task import Reason
+def _show(app: App, studio: Studio, task: Task, files: list[Path]) -> None:
+    """A task as it ended: final, or waiting."""
+    view = studio.tasks.show(task.id)
+    record = {**plain(task), "waits_for": plain(view.waits_for)} if view.waits_for else task
 
-    say()
-    say(f"Task {task.id} is done. {question}", keep="\n")
-    say(f"(Ctrl-C leaves it without a version; intaglio versions save {task.id} makes it one later.)")
-    annotation = click.prompt("Annotation (empty to go without)", default="", show_default=False).strip()
-    if not annotation:
-        click.confirm("Save the version without a reason?", abort=True)
-        return Reason(none=True)
-    label = click.prompt("Label", default="", show_default=False).strip()
-    return Reason(label=label, annotation=annotation)
+    def words() -> None:
+        _words(studio, task, view.steps, view.waits_for)
+        for file in files:
+            say(f"wrote   {file}")
 
-
-def _ended(studio: Studio, task: Task, files: list[Path]) -> None:
-    _words(studio, task, studio.tasks.show(task.id).steps)
-    for file in files:
-        say(f"wrote   {file}")
+    app.show(record, words)
 
 
-def _words(studio: Studio, task: Task, steps: list[NodeRecord]) -> None:
+def _words(studio: Studio, task: Task, steps: list[NodeRecord], waiting: Waiting | None) -> None:
     say(f"task    {task.id}  {task.status}  {task.workflow.name} @{task.workflow.version}")
     if task.error:
         say(f"        {task.error.message}")
@@ -193,6 +231,8 @@ def _words(studio: Studio, task: Task, steps: list[NodeRecord]) -> None:
     if task.snapshot:
         for output in studio.tasks.snapshot(task.id).outputs:
             say(f"output  {output.step}  {output.asset}")
+    if waiting:
+        say_waiting(waiting)
 
 
 def _row(task: Task) -> tuple[str, ...]:

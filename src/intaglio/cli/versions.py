@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from intaglio.cli import approval, branches
 from intaglio.cli.app import NOT_IDENTICAL, App, common, say, short, table, watching
+from intaglio.cli.asking import fields_of, reason_options
 from intaglio.cli.bisect import bisect
 from intaglio.cli.fidelity import fidelity_words, grade_words
 from intaglio.cli.version_diff import diff
+from intaglio.cli.version_remarks import NOTHING_SAID, REMARK_COMMANDS, added_rows, remark_row, standing_rows
+from intaglio.core.version import ANNOTATION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from intaglio.core.fidelity import Reproduction
-    from intaglio.core.version import Remark, Version
+    from intaglio.core.version import Remark, Standing, Version
     from intaglio.studio.reproduce import Reproduced
 
 _MODELS = click.option(
@@ -57,10 +61,17 @@ def show(app: App, version: str) -> None:
         attempts = studio.versions.history(digest)
         remarks = studio.versions.remarks(digest)
         order = [step.id for step in studio.versions.snapshot(digest).plan.steps]
-    record = {"digest": digest, "version": found, "reproductions": attempts, "remarks": remarks}
+        now = studio.versions.standing(digest)
+    record = {
+        "digest": digest,
+        "version": found,
+        "standing": now,
+        "reproductions": attempts,
+        "remarks": remarks,
+    }
 
     def words() -> None:
-        _words(digest, found, len(attempts))
+        _words(digest, found, len(attempts), now)
         _steps(found, order)
         _history(attempts, remarks)
 
@@ -69,15 +80,18 @@ def show(app: App, version: str) -> None:
 
 @versions.command()
 @click.argument("task")
-@click.option("--label", default="", help="A word or two.")
-@click.option("--annotation", default="", help="Why this version is made.")
-@click.option("--no-annotation", is_flag=True, help="Go without a reason; that is recorded.")
+@reason_options
 @common
-def save(app: App, task: str, label: str, annotation: str, no_annotation: bool) -> None:
+def save(app: App, task: str, label: str, annotation: str, no_annotation: bool, fields: tuple[str, ...]) -> None:
     """Make a finished TASK the next version of its workflow."""
     with app.open() as studio:
-        task_id = studio.tasks.get(task).id
-        digest, found = studio.versions.save(task_id, label=label, annotation=annotation, no_annotation=no_annotation)
+        digest, found = studio.versions.save(
+            studio.tasks.get(task).id,
+            label=label,
+            annotation=annotation,
+            no_annotation=no_annotation,
+            fields=fields_of(fields),
+        )
     app.show({"digest": digest, "version": found}, lambda: _words(digest, found, 0))
 
 
@@ -112,18 +126,6 @@ def reproduce(app: App, version: str, only: str, paranoid: bool, models: Any) ->
 
 @versions.command()
 @click.argument("version")
-@click.option("--note", default="", help="What is known of the model that is gone.")
-@click.option("--undo", is_flag=True, help="Take the mark back: the model is there again, or not needed.")
-@common
-def legacy(app: App, version: str, note: str, undo: bool) -> None:
-    """Mark a version as needing a model that is no longer available; dated, signed, and taken back with --undo."""
-    with app.open() as studio:
-        remark = studio.versions.legacy(version, note=note, holds=not undo)
-    app.show(remark, lambda: say(_remark_words(remark)))
-
-
-@versions.command()
-@click.argument("version")
 @click.option("--to", "folder", default="", metavar="DIR", help="Where to; else a folder named after the version.")
 @common
 def export(app: App, version: str, folder: str) -> None:
@@ -135,8 +137,8 @@ def export(app: App, version: str, folder: str) -> None:
     app.show([str(file) for file in files], lambda: _files(files))
 
 
-versions.add_command(bisect)
-versions.add_command(diff)
+for _command in (bisect, diff, approval.approve, approval.rollback, branches.apply, *REMARK_COMMANDS):
+    versions.add_command(_command)
 
 
 @versions.command("import")
@@ -188,12 +190,15 @@ def _reproduced(done: Reproduced) -> None:
     fidelity_words(done.fidelity)
 
 
-def _words(digest: str, version: Version, attempts: int) -> None:
+def _words(digest: str, version: Version, attempts: int, now: Standing = NOTHING_SAID) -> None:
     table(
         [
             ("version", f"{version.workflow.name}/{version.name}"),
             ("digest", digest),
+            *standing_rows(now),
             ("annotation", version.annotation or "(without, on purpose)"),
+            *added_rows(now),
+            *((name, answer) for name, answer in version.fields.items()),
             ("workflow", f"{version.workflow.name} @{version.workflow.version} {' '.join(version.workflow.changes)}"),
             ("task", version.task),
             ("snapshot", version.snapshot),
@@ -228,11 +233,5 @@ def _history(attempts: list[Reproduction], remarks: list[Remark]) -> None:
             for one in attempts
         ]
     )
-    for remark in remarks:
-        say(_remark_words(remark))
-
-
-def _remark_words(remark: Remark) -> str:
-    note = f": {remark.note}" if remark.note else ""
-    taken = "" if remark.holds else "no longer "
-    return f"{remark.created[:19]}  {remark.author}: {taken}marked {remark.what}{note}"
+    # What was added to the annotation stands with it.
+    table([remark_row(remark) for remark in remarks if remark.what != ANNOTATION])

@@ -28,8 +28,10 @@ from intaglio.engine.freeze import freeze
 from intaglio.store import disk
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
+from intaglio.studio.drift import Warning
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+from intaglio.studio.saving import settle
 
 # Whose earlier steps may stand for a step: anybody's, only this task's own (a resumed task), or nobody's.
 Reuse = Literal["any", "own", "none"]
@@ -41,10 +43,11 @@ ALARM = "nondeterministic"
 @dataclass(frozen=True)
 class Watch:
     """How a caller follows a task: `progress(step, done, total)` with total 0 for a step that began, done == total for
-    one that ended; `cancelled()` says whether to stop."""
+    one that ended; `cancelled()` says whether to stop; `warn(warning)` hears what is to be known before it begins."""
 
     progress: Callable[[Step, int, int], None] = lambda step, done, total: None
     cancelled: Callable[[], bool] = lambda: False
+    warn: Callable[[Warning], None] = lambda warning: None
 
 
 def lock_path(parts: Parts, task_id: str) -> Path:
@@ -222,7 +225,7 @@ class _Run:
         return ""
 
     def finish(self, results: tuple[StepResult, ...]) -> Task:
-        """Freeze the run; the snapshot and the task's last word are one commit."""
+        """Freeze the run; the snapshot, the version if it becomes one, and the task's last word are one commit."""
         finished = clock.now()
         snapshot = freeze(
             task=self.task,
@@ -237,7 +240,7 @@ class _Run:
         )
         with self.parts.database.write():
             digest = self.parts.documents.put(snapshot)
-            return self.parts.tasks.advance(self.task.id, "done", finished=finished, snapshot=digest)
+            return settle(self.parts, self.parts.tasks.get(self.task.id), digest, finished)
 
 
 def load(parts: Parts, digest: str) -> Media:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from intaglio.core.errors import Conflict, Invalid
-from intaglio.core.version import Remark
+from intaglio.core.version import ANNOTATION, COMMENT, LEGACY, REJECTED, TAG, Remark, slug, standing
 from intaglio.studio import clock
 from intaglio.studio.parts import Parts
 
@@ -48,3 +49,67 @@ def say(
         )
         parts.remarks.add(remark)
     return remark
+
+
+def annotate(parts: Parts, version: str, text: str, *, author: str = "") -> Remark:
+    """Add to the annotation of a version; what it says already stays. Raises as `say`, Invalid for no text."""
+    return say(parts, version, ANNOTATION, note=_some(text), author=author)
+
+
+def comment(parts: Parts, version: str, text: str, *, author: str = "") -> Remark:
+    """Comment on a version. Raises as `say`, Invalid for no text."""
+    return say(parts, version, COMMENT, note=_some(text), author=author)
+
+
+def tag(parts: Parts, version: str, tags: Sequence[str], *, holds: bool = True, author: str = "") -> list[Remark]:
+    """Give a version tags, or take them (`holds` False), all or none. A tag is written as a label is.
+
+    Raises as `say`, Conflict for one that it has (or has not), Invalid for one without a letter or digit.
+    """
+    words = {slug(text): text for text in tags}
+    if not all(words):
+        raise Invalid(f"tag {words[''][:60]!r} has no letter or digit", hint="Use a word or two.")
+    if not words:
+        raise Invalid("no tag is given")
+
+    def refuse_if(earlier: Sequence[Remark], word: str) -> str:
+        if holds == (word in standing(earlier).tags):
+            return f"has the tag {word!r} already" if holds else f"has no tag {word!r}"
+        return ""
+
+    with parts.database.write():
+        return [
+            say(parts, version, TAG, holds=holds, value=word, author=author, refuse_if=partial(refuse_if, word=word))
+            for word in words
+        ]
+
+
+def reject(parts: Parts, version: str, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
+    """Reject a version, or (`holds` False) take that back. Raises as `say`, Conflict when it is so already."""
+
+    def refuse_if(earlier: Sequence[Remark]) -> str:
+        if holds == (standing(earlier).approval == REJECTED):
+            return "is rejected already" if holds else "is not rejected"
+        return ""
+
+    return say(parts, version, REJECTED, holds=holds, note=note, author=author, refuse_if=refuse_if)
+
+
+def mark_legacy(parts: Parts, version: str, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
+    """Mark a version as needing a model that is gone, or (`holds` False) take the mark back.
+
+    Raises as `say`, Conflict when it is so already.
+    """
+
+    def refuse_if(earlier: Sequence[Remark]) -> str:
+        if holds == standing(earlier).legacy:
+            return "is marked already" if holds else "is not marked"
+        return ""
+
+    return say(parts, version, LEGACY, holds=holds, note=note, author=author, refuse_if=refuse_if)
+
+
+def _some(text: str) -> str:
+    if not text.strip():
+        raise Invalid("there is nothing in it", hint="Say something.")
+    return text

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from intaglio.core.errors import AnnotationMissing, Conflict, Damaged, NotFound, StorageFailed
+from intaglio.core.errors import AnnotationMissing, Conflict, Damaged, Invalid, NotFound, StorageFailed
+from intaglio.core.form import PLAIN, Form, merged
 from intaglio.core.plan import Plan
-from intaglio.core.record import plain
+from intaglio.core.record import EMPTY
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Event, NodeRecord, Reason, Status, Task, is_whole
-from intaglio.core.workflow import Workflow
+from intaglio.core.workflow import Mode, Workflow
 from intaglio.engine.resolve import resolve
 from intaglio.store import disk
 from intaglio.store.lock import TaskLock
-from intaglio.studio import clock
+from intaglio.studio import annotating, clock
+from intaglio.studio.annotating import Waiting
 from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock_path
 from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
-from intaglio.studio.saving import check_reason
+from intaglio.studio.saving import check_reason, keep_version
 from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
+
+if TYPE_CHECKING:
+    from intaglio.studio.approval import Pinned
 
 RESUMABLE: tuple[Status, ...] = ("interrupted", "failed", "cancelled")
 ALIVE: tuple[Status, ...] = ("queued", "running")
 
+# Asks a person what a form asks; the task says what was given already. Returns what they said.
+Ask = Callable[[Form, Task], Reason]
+
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task with the records of its steps and its log."""
+    """A task with the records of its steps, its log, and what it waits for (None: nothing)."""
 
     task: Task
     plan: Plan
     steps: list[NodeRecord]
     events: list[Event]
+    waits_for: Waiting | None
 
 
 class Tasks:
@@ -50,41 +60,100 @@ class Tasks:
         workflow: Workflow | str | Path,
         *,
         set: Sequence[str] = (),
+        mode: Mode | None = None,
         label: str = "",
         annotation: str = "",
         no_annotation: bool = False,
-        ask: Callable[[str, Task], Reason] | None = None,
+        fields: Mapping[str, str] = EMPTY,
+        ask: Ask | None = None,
         watch: Watch | None = None,
         reuse: bool = True,
         paranoid: bool = False,
     ) -> Task:
-        """Resolve a workflow, run it, and save a version when it has a Version Record node or a reason is given.
+        """Resolve a workflow and run it. It becomes a version when it has a Version Record or form node, or a reason is
+        given (label, annotation).
 
-        `set` are settings like "base.seed=42". `ask(question, task)` is called at the end when a version is due and
-        nobody gave an annotation. Returns the finished task. Raises AnnotationMissing before any work, InvalidWorkflow,
-        and whatever stopped the run.
+        `set` are settings like "base.seed=42", `mode` is for this run only. When what its form asks for was not all
+        given, `ask(form, task)` is called at the end; without it the task is returned waiting, see `annotate`. Raises
+        Invalid and Conflict before any work (a label, field or workflow that cannot be), and whatever stopped the run.
         """
-        found = Workflows(self._parts).find(workflow, set)
-        reason = self._reason(found.workflow, label, annotation, no_annotation, can_ask=ask is not None)
+        found = Workflows(self._parts).find(workflow, set, mode=mode)
+        for warning in found.warnings:
+            (watch or Watch()).warn(warning)
+        given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
+        reason = self._reason(found.workflow, given, can_ask=ask is not None)
         plan = resolve(found.workflow, found.reference, resources(self._parts, found.base, paranoid=paranoid))
         task, lock = queue(self._parts, plan, reason=reason)
+        for warning in found.warnings:
+            self._parts.tasks.log(task.id, warning.code, facts={"message": warning.message})
         policy: Reuse = "any" if reuse else "none"
         task = carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch(), paranoid=paranoid)
-        if task.reason is not None and not task.reason.given and ask is not None:
-            answer = ask(_question(found.workflow, self._parts), task)
-            task = self._parts.tasks.update(task.id, reason=replace(answer, label=answer.label or task.reason.label))
-        return self._keep(task)
+        return self._final(task, ask)
 
-    def resume(self, reference: str, *, watch: Watch | None = None) -> Task:
+    def annotate(
+        self,
+        reference: str,
+        *,
+        label: str = "",
+        annotation: str = "",
+        no_annotation: bool = False,
+        fields: Mapping[str, str] = EMPTY,
+        author: str = "",
+        ask: Ask | None = None,
+    ) -> Task:
+        """Give a waiting task what it waits for, beside what was given before: it becomes a version and is done.
+
+        `author` signs the version, else who opened the library. `ask` is called for what is still missing. Raises
+        AnnotationMissing, Invalid (naming what is missing or not asked for), Conflict (it waits for nothing, or its
+        label is taken: then what was given is kept with the task).
+        """
+        task = self.get(reference)
+        given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
+        if task.status == "waiting" and ask is not None:
+            said, form = merged(task.reason, given), annotating.form_of_task(self._parts, task)
+            form.check(said)
+            if form.missing(said):
+                given = merged(said, ask(form, replace(task, reason=said)))
+                # What a person typed is kept before anything else is looked at, but for a label that may be refused.
+                self._remember(task.id, replace(given, label=said.label))
+        try:
+            with self._parts.database.write():
+                _check_waits(self._parts.tasks.get(task.id))
+                keep_version(self._parts, task.id, given, author=author)
+        except (Conflict, Invalid) as error:
+            if isinstance(error, Conflict):
+                self._remember(task.id, given)
+            wait = self.waits_for(task.id)
+            error.way_on = wait.way_on if wait else ""
+            raise
+        return self._parts.tasks.get(task.id)
+
+    def waits_for(self, reference: str) -> Waiting | None:
+        """What a waiting task waits for; None for one that does not wait. Raises NotFound, Conflict."""
+        task = self.get(reference)
+        return annotating.waiting(self._parts, task) if task.status == "waiting" else None
+
+    def pin(self, reference: str) -> Pinned:
+        """Capture what a finished task ran with into its workflow as pins, as the workflow's next version.
+
+        Its mode stays. Raises NotFound, Conflict.
+        """
+        from intaglio.studio.approval import pin
+
+        return pin(self._parts, self.get(reference))
+
+    def resume(self, reference: str, *, watch: Watch | None = None, ask: Ask | None = None) -> Task:
         """Take up a task that did not finish: its plan and drawn seeds stay, its finished steps are not run again.
 
-        Raises NotFound, Conflict (it is not one that can be resumed), Unavailable (another process is at it).
+        It ends as `run` does. Raises NotFound, Conflict (not one that can be resumed), Unavailable (another process is
+        at it).
         """
         task = self.get(reference)
         if task.status not in RESUMABLE:
+            wait = annotating.waiting(self._parts, task).way_on if task.status == "waiting" else ""
             raise Conflict(
                 f"task {task.id} is {task.status}; only one that did not finish can be resumed",
-                hint="Run its workflow again with: intaglio tasks run",
+                hint=f"Go on with: {wait}" if wait else "Run its workflow again with: intaglio tasks run",
             )
         if task.purpose == "reproduce":
             # Nothing may be reused, and the grade and the comparison belong to it: to go on is to begin again.
@@ -93,10 +162,13 @@ class Tasks:
                 hint=f"Begin it again with: intaglio versions reproduce {task.reproduces}",
             )
         lock = TaskLock.hold(lock_path(self._parts, task.id))
-        return self._keep(carry_out(self._parts, task.id, lock, reuse="own", watch=watch or Watch()))
+        return self._final(carry_out(self._parts, task.id, lock, reuse="own", watch=watch or Watch()), ask)
 
     def cancel(self, reference: str) -> Task:
-        """Ask a running task to stop, from any process. Raises NotFound, Conflict (it has ended)."""
+        """Ask a running task to stop, from any process; what waits or is queued is cancelled at once.
+
+        What it finished is kept. Raises NotFound, Conflict (it has ended).
+        """
         task = self.get(reference)
         if task.status == "running":
             disk.touch(cancel_path(self._parts, task.id))
@@ -125,13 +197,14 @@ class Tasks:
         events = tasks.events(task.id)
         lost = (
             sorted(place.keys() - {record.step for record in steps})
-            if task.status == "done" and task.purpose != "import"
+            if task.status in ("done", "waiting") and task.purpose != "import"
             else []
         )
         if lost or not is_whole(events, (record.step for record in steps)):
             what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
             raise Damaged(f"task {task.id} lost {what}")
-        return TaskView(task, plan, steps, events)
+        waits_for = annotating.waiting(self._parts, task) if task.status == "waiting" else None
+        return TaskView(task, plan, steps, events, waits_for)
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
@@ -159,36 +232,37 @@ class Tasks:
             return self.snapshot(reference)
         return Versions(self._parts).snapshot(reference)
 
-    def _reason(self, workflow: Workflow, label: str, annotation: str, none: bool, *, can_ask: bool) -> Reason | None:
-        """The reason for the version that the run is to become, None when it is to become none."""
-        recording = any(self._role(node.type) == "version" for node in workflow.nodes.values())
-        reason = Reason(
-            label=label or (_node_label(workflow, self._parts) if recording else ""), annotation=annotation, none=none
-        )
-        if not (recording or label or reason.given):
+    def _reason(self, workflow: Workflow, given: Reason, *, can_ask: bool) -> Reason | None:
+        """The reason for the version that the run is to become, as far as it is known; None when it becomes none."""
+        types = self._parts.types
+        form = annotating.form_of_workflow(types, workflow)
+        slug = check_reason(given, form or PLAIN)
+        if form is None and not (given.label or given.given):
             return None
-        if not (reason.given or can_ask):
+        if form is None and not (given.given or can_ask):
             raise AnnotationMissing("this run ends in a version, and a version needs its reason")
-        taken = self._parts.versions.find(label=slug, workflow=workflow.name) if (slug := check_reason(reason)) else []
+        if form is not None and not given.label:
+            given = replace(given, label=annotating.label_in(types, workflow))
+            slug = check_reason(given, form)
+        taken = self._parts.versions.find(label=slug, workflow=workflow.name) if slug else []
         if taken:
             raise Conflict(f"label {slug!r} is that of {taken[0][1].name} already", hint="Choose another label.")
-        return reason
+        return given
 
-    def _keep(self, task: Task) -> Task:
-        """Save the version that a finished task was to become, if its reason is known."""
-        if task.reason is not None and task.reason.given:
-            reason = task.reason
-            try:
-                Versions(self._parts).save(
-                    task.id, label=reason.label, annotation=reason.annotation, no_annotation=reason.none
-                )
-            except Conflict as error:  # somebody took the label while this ran
-                error.hint = f"The run is kept; give it another: intaglio versions save {task.id} --label LABEL ..."
-                raise
-        return self._parts.tasks.get(task.id)
+    def _final(self, task: Task, ask: Ask | None) -> Task:
+        """A run that ended, with what it waits for asked if there is anybody to ask."""
+        if task.status != "waiting":
+            return task
+        missing = annotating.waiting(self._parts, task).missing
+        # Nothing is missing when somebody took the label while it ran: that is said, and all is kept.
+        return task if missing and ask is None else self.annotate(task.id, ask=ask)
 
-    def _role(self, node_type: str) -> str:
-        return self._parts.types[node_type.partition("@")[0]].role
+    def _remember(self, task_id: str, given: Reason) -> None:
+        """Keep what was said of a task that still waits, so that nobody has to say it again."""
+        with self._parts.database.write():
+            task = self._parts.tasks.get(task_id)
+            if task.status == "waiting":
+                self._parts.tasks.update(task_id, reason=merged(task.reason, given))
 
     def _alive(self, task: Task) -> Task:
         """The task, marked interrupted when it has not ended and nobody carries it out."""
@@ -205,23 +279,12 @@ class Tasks:
             return replace(task, status="interrupted")
 
 
-def _node_label(workflow: Workflow, parts: Parts) -> str:
-    """The label that the Version Record node itself gives, "" for none."""
-    return next(
-        (
-            str(plain(node.params).get("label", ""))
-            for node in workflow.nodes.values()
-            if parts.types[node.type.partition("@")[0]].role == "version"
-        ),
-        "",
-    )
-
-
-def _question(workflow: Workflow, parts: Parts) -> str:
-    """What the workflow's form asks."""
-    for node in workflow.nodes.values():
-        node_type = parts.types[node.type.partition("@")[0]]
-        if node_type.role == "form":
-            param = node_type.param("question")
-            return str(node.params.get("question", param.default if param else ""))
-    return "What is this version, and why?"
+def _check_waits(task: Task) -> None:
+    """Raises Conflict for a task that waits for nothing."""
+    if task.status == "waiting":
+        return
+    hint = f"See it with: intaglio tasks show {task.id}"
+    if task.status == "done" and not task.version:
+        hint = f"Make it a version with: intaglio versions save {task.id}"
+    became = f", and a version already ({task.version})" if task.version else ""
+    raise Conflict(f"task {task.id} is {task.status}{became}; it waits for nothing", hint=hint)

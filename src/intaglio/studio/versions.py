@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import AnnotationMissing, Conflict, NotFound
+from intaglio.core.errors import Conflict, NotFound
 from intaglio.core.fidelity import Reproduction
 from intaglio.core.grade import Grade
+from intaglio.core.record import EMPTY
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Reason
-from intaglio.core.version import LEGACY, Remark, Version
-from intaglio.studio import bisect
+from intaglio.core.version import Remark, Standing, Version, standing
+from intaglio.studio import bisect, remarks
 from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
@@ -22,10 +24,14 @@ from intaglio.studio.grading import grade, part_of
 from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import versions_of_file
-from intaglio.studio.remarks import say
 from intaglio.studio.reproduce import ModelChoice, Reproduced, current_models, reproduce
-from intaglio.studio.saving import check_reason, version_record
+from intaglio.studio.saving import keep_version
 from intaglio.studio.version_diff import VersionDifference, version_difference
+
+if TYPE_CHECKING:
+    from intaglio.core.merge import Side
+    from intaglio.studio.approval import Approved
+    from intaglio.studio.branching import Carried
 
 MIN_PREFIX = 6
 
@@ -37,38 +43,21 @@ class Versions:
         self._parts = parts
 
     def save(
-        self, task: str, *, label: str = "", annotation: str = "", no_annotation: bool = False
+        self,
+        task: str,
+        *,
+        label: str = "",
+        annotation: str = "",
+        no_annotation: bool = False,
+        fields: Mapping[str, str] = EMPTY,
     ) -> tuple[str, Version]:
         """Save a finished task as the next version of its workflow. Returns the version's digest and record.
 
-        Raises AnnotationMissing, Invalid (both at once), Conflict (no snapshot, or the label is taken).
+        Raises AnnotationMissing, Invalid (both at once, a field of its form is missing or not one), Conflict (it is not
+        finished, a version already, or the label is taken).
         """
-        reason = Reason(label=label, annotation=annotation, none=no_annotation)
-        label_slug = check_reason(reason)
-        if not reason.given:
-            raise AnnotationMissing("a version needs its reason")
-        record = self._parts.tasks.get(task)
-        if not record.snapshot:
-            raise Conflict(f"task {task} is {record.status}; only a finished one can become a version")
-        if record.version:
-            raise Conflict(
-                f"task {task} is a version already ({record.version})", hint="Show it with: intaglio versions show"
-            )
-        snapshot = self._parts.documents.get(Snapshot, record.snapshot)
-
-        def build(number: int) -> Version:
-            latest = self._parts.versions.latest(record.workflow.name)
-            return version_record(
-                record,
-                snapshot,
-                number=number,
-                label=label_slug,
-                annotation=annotation.strip(),
-                parent=latest[0] if latest else "",
-                author=self._parts.settings.author,
-            )
-
-        return self._parts.versions.save(record.workflow.name, build, task=task)
+        reason = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
+        return keep_version(self._parts, task, reason)
 
     def list(
         self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
@@ -128,20 +117,40 @@ class Versions:
         digest, version = self.find(reference)
         return reproduce(self._parts, digest, version, only=only, models=models, watch=watch or Watch(), full=paranoid)
 
-    def legacy(self, reference: str | Path, *, note: str = "", holds: bool = True) -> Remark:
+    def annotate(self, reference: str | Path, text: str, *, author: str = "") -> Remark:
+        """Add to a version's annotation, dated and signed by `author` (else who opened the library).
+
+        What it says already stays as it is. Raises NotFound, Invalid.
+        """
+        return remarks.annotate(self._parts, self.find(reference)[0], text, author=author)
+
+    def comment(self, reference: str | Path, text: str, *, author: str = "") -> Remark:
+        """Comment on a version, dated and signed. Raises NotFound, Invalid."""
+        return remarks.comment(self._parts, self.find(reference)[0], text, author=author)
+
+    def tag(
+        self, reference: str | Path, tags: Sequence[str], *, holds: bool = True, author: str = ""
+    ) -> builtins.list[Remark]:
+        """Give a version tags, or (`holds` False) take them away: all of them or, with an error, none.
+
+        Raises NotFound, Invalid (not a word), Conflict (it has it already, or has not).
+        """
+        return remarks.tag(self._parts, self.find(reference)[0], tags, holds=holds, author=author)
+
+    def reject(self, reference: str | Path, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
+        """Reject a version, or (`holds` False) take that back; nothing of it is lost. Raises NotFound, Conflict."""
+        return remarks.reject(self._parts, self.find(reference)[0], note=note, holds=holds, author=author)
+
+    def legacy(self, reference: str | Path, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
         """Mark a version as needing a model that is gone, or (`holds` False) take the mark back. Dated and signed.
 
-        Raises Conflict when it is so already, Invalid for a note longer than a note.
+        Raises NotFound, Conflict when it is so already, Invalid for a note longer than a note.
         """
-        digest, _ = self.find(reference)
+        return remarks.mark_legacy(self._parts, self.find(reference)[0], note=note, holds=holds, author=author)
 
-        def refuse_if(earlier: Sequence[Remark]) -> str:
-            marks = [remark.holds for remark in earlier if remark.what == LEGACY]
-            if holds != bool(marks and marks[-1]):
-                return ""
-            return "is marked already" if holds else "is not marked"
-
-        return say(self._parts, digest, LEGACY, holds=holds, note=note, refuse_if=refuse_if)
+    def standing(self, reference: str | Path) -> Standing:
+        """What holds of a version now: approval, tags, comments, what was added to its annotation."""
+        return standing(self.remarks(reference))
 
     def remarks(self, reference: str | Path) -> builtins.list[Remark]:
         """What was said of a version since it was saved, oldest first."""
@@ -183,6 +192,52 @@ class Versions:
         """
         sides = (self._run_of(good), self._run_of(bad))
         return bisect.bisect(self._parts, *sides, Metric.read(metric), watch=watch or Watch(), tried=tried)
+
+    def approve(self, reference: str | Path, *, note: str = "", author: str = "", pin: bool = True) -> Approved:
+        """Approve a version: what it ran with becomes the pins of its workflow, whose next version is in production.
+
+        Without `pin` it is only said. Raises Conflict (approved already, archived), Unfixed, UnpinnedSeed,
+        UnpinnedModel (production would refuse it).
+        """
+        from intaglio.studio.approval import approve
+
+        digest, version = self.find(reference)
+        return approve(self._parts, digest, version, note=note, author=author, pin=pin)
+
+    def roll_back(
+        self, reference: str | Path, *, label: str = "", annotation: str = "", no_annotation: bool = False
+    ) -> tuple[str, Version]:
+        """Go back to an earlier version: the next one is what that was, and so is its workflow. Nothing is run.
+
+        Raises AnnotationMissing, Invalid, Conflict (there is nothing to go back to, or the label is taken).
+        """
+        from intaglio.studio.approval import roll_back
+
+        reason = Reason(label=label, annotation=annotation, none=no_annotation)
+        return roll_back(self._parts, *self.find(reference), reason)
+
+    def apply(
+        self, change: str, to: Sequence[str], *, choices: Mapping[str, Side] | None = None, make: bool = True
+    ) -> builtins.list[Carried]:
+        """Apply what changed in the workflow from one version to another ("sunset/v7..v9") to other workflows.
+
+        One version alone means from its parent to it. `make` False only shows it. All of them are changed, or none:
+        raises Conflict while both sides changed a setting and `choices` does not say which counts.
+        """
+        from intaglio.studio.branching import apply
+
+        first, last = self._range(change)
+        return apply(self._parts, first, last, to, choices=choices or {}, make=make)
+
+    def _range(self, change: str) -> tuple[tuple[str, Version], tuple[str, Version]]:
+        start, dots, end = change.partition("..")
+        if dots:
+            workflow, slash, _ = start.rpartition("/")
+            return self.find(start), self.find(end if "/" in end or not slash else f"{workflow}/{end}")
+        last = self.find(change)
+        if not last[1].parent:
+            raise Conflict(f"{last[1].workflow.name}/{last[1].name} has no version before it", hint="Name two: v7..v9.")
+        return (last[1].parent, self._parts.versions.get(last[1].parent)), last
 
     def export(
         self, reference: str | Path, folder: str | Path, *, told: Callable[[str], None] = lambda text: None
