@@ -460,6 +460,30 @@ def test_ING_3_a_record_that_was_altered_is_kept_as_such(out: Path, elsewhere: S
     assert "record.altered" in {gap.code for gap in elsewhere.versions.grade("v1").gaps}
 
 
+def test_ING_3_what_cannot_be_taken_in_is_named_and_the_rest_is_taken_in(
+    out: Path, elsewhere: Studio, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    (folder / "dangling.png").symlink_to("nowhere")
+    (folder / "folder.png").mkdir()
+    (folder / "words.png").write_text("hello")
+    (folder / "cut.png").write_bytes((out / "out.png").read_bytes()[:500])
+    (folder / "broken.png").write_bytes(encode(ramp(8, 8)))
+    (folder / "broken.png.intaglio.json").write_text('{"x":')
+    files = sorted(path for path in folder.iterdir() if path.suffix == ".png")
+    *refused, last = elsewhere.assets.import_([*files, out / "out.png"])
+    assert {Path(one.path).stem: one.code for one in refused} == {
+        "broken": "record.invalid",
+        "cut": "image.invalid",
+        "dangling": "not_found",
+        "folder": "invalid",
+        "words": "image.invalid",
+    }
+    assert all(one.message and one.hint and not one.asset for one in refused)
+    assert last.name == "plain/v1-keeper"
+
+
 # -- through the command ----------------------------------------------------------------------------------------------
 
 

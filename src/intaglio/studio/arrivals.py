@@ -62,8 +62,8 @@ def arrive(parts: Parts, path: Path, read: Callable[[Path], bytes], add: Callabl
         if "record" not in found.claim:
             return _named_only(parts, path, found, add)
         return _with_record(parts, path, found, add)
-    except (Invalid, Conflict) as error:
-        hint = _ALONE if isinstance(error, RecordMismatch) else error.hint
+    except (Invalid, Conflict, NotFound) as error:
+        hint = error.hint if error.hint and not isinstance(error, RecordMismatch) else _ALONE
         return Arrival(path=str(path), code=error.code, message=str(error), hint=hint)
 
 
