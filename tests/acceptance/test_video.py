@@ -11,16 +11,23 @@ from typing import Any
 
 import pytest
 
-from intaglio.core.errors import BackendMissing, Invalid, InvalidImage, InvalidWorkflow, NodeFailed
+from intaglio.core.asset import Asset
+from intaglio.core.context import Context
+from intaglio.core.errors import BackendMissing, CannotReproduce, Invalid, InvalidImage, InvalidWorkflow, NodeFailed
+from intaglio.core.nodetype import node_type
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
+from intaglio.core.video import Video
 from intaglio.imaging.arrays import to_array
 from intaglio.imaging.decode import decode
+from intaglio.imaging.encode_video import encoder_facts
 from intaglio.imaging.frames import frames
 from intaglio.imaging.png import encode
 from intaglio.studio.open import Studio
+from intaglio.studio.variations import VariationView
 
 from .conftest import Command, node, ramp, write
+from .plugin import installer
 
 
 def film(path: Path, *, shots: int = 6, size: tuple[int, int] = (32, 24), after: Any = (), **params: object) -> Path:
@@ -404,3 +411,66 @@ def test_RUN_2_what_a_library_says_of_its_clips_is_what_is_in_them(studio: Studi
     found = clip_info(io.BytesIO(studio.assets.get(asset.digest)))
     assert (found.media_type, found.frames, found.width, found.height) == ("video/mp4", 6, 32, 24)
     assert found.seconds == pytest.approx(asset.seconds, rel=1e-9)
+
+
+# -- what else meets a video -------------------------------------------------------------------------------------------
+
+
+def test_RUN_2_without_pyav_a_version_with_a_video_is_graded_partial_and_nothing_runs(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import intaglio.engine.environment as surroundings
+
+    studio.tasks.run(film(tmp_path), annotation="first cut")
+    before = len(studio.tasks.list())
+    monkeypatch.setattr(surroundings, "_encoder", encoder_facts.__wrapped__)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(CannotReproduce) as caught:
+        studio.versions.reproduce("film/v1")
+    (gap,) = caught.value.grade.gaps  # type: ignore[attr-defined]
+    assert (gap.code, gap.subject) == ("library.missing", "av")
+    assert gap.remedy.startswith("Install it with: pip install av==")
+    assert len(studio.tasks.list()) == before
+
+
+@node_type("slower", version=1)
+def slower(ctx: Context, video: Video) -> Video:
+    """Show a clip for twice as long: a video node of a third party."""
+    return replace(video, data=video.data + b"\0\0\0\x08free", seconds=2 * video.seconds)
+
+
+@pytest.mark.parametrize("lost", ["clip", "slow"])
+def test_REP_4_a_video_made_of_a_video_can_be_made_again(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    installer(monkeypatch)(slower)
+    slow = {"type": "slower", "inputs": {"video": "clip"}}
+    path = film(tmp_path, after={"slow": slow, "shown": node("output", "slow")})
+    task = studio.tasks.run(path, annotation="slow motion")
+    made = {result.step: next(iter(result.outputs.values())) for result in snapshot_of(studio, task).results}
+    assert studio.assets.show(made["slow"]).seconds == 2 * studio.assets.show(made["clip"]).seconds
+    studio._parts.blobs._path(made[lost]).unlink()
+    (healing,) = studio.library.heal()
+    assert (healing.outcome, healing.step) == ("healed", lost), healing
+    assert studio.versions.reproduce("film/v1").fidelity.verdict == "identical bytes"
+
+
+def test_RUN_2_a_record_that_says_nonsense_of_a_clip_is_no_traceback(studio: Studio, tmp_path: Path) -> None:
+    from intaglio.studio.carry_out import load
+
+    parts = studio._parts
+    data = clip_file(tmp_path / "clip.mp4").read_bytes()
+    digest = parts.blobs.put(data)
+    parts.assets.add(Asset(digest=digest, size=len(data), media_type="video/mp4", width=64, height=48))
+    with pytest.raises(InvalidImage, match="makes no sense"):
+        load(parts, digest)
+
+
+def test_VAR_1_a_sweep_over_a_clip_shows_its_first_frames(studio: Studio, tmp_path: Path) -> None:
+    studio.tasks.run(film(tmp_path, size=(64, 48)), annotation="first cut")
+    made = studio.variations.sweep("film/v1", set=["clip.crf=30,51"])
+    assert isinstance(made, VariationView) and all(run.done for run in made.runs)
+    sheet = next(remark.value for remark in made.remarks if remark.what == "sheet")
+    shown_ = to_array(decode(studio.assets.get(sheet)))
+    blue_green = (shown_[..., 2].astype(int) - shown_[..., 0] > 40).sum()
+    assert blue_green > 500, "the colours of the frames, which paper and letters have not"

@@ -14,8 +14,6 @@ from intaglio.core import entries
 
 REQUIRED = inspect.Parameter.empty
 MAX_TEXT = 4 * 2**20
-# The parameters that a step records as files of the library.
-FILES = ("image", "video")
 
 _RATIONAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6}|/[0-9]{1,9})?", re.ASCII)
 

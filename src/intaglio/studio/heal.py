@@ -15,6 +15,7 @@ from intaglio.core.image import Image
 from intaglio.core.plan import AssetRef, Plan, Source, Step
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Task
+from intaglio.core.video import MEDIA_TYPES
 from intaglio.studio.assets import Assets
 from intaglio.studio.carry_out import Watch, carry_out
 from intaglio.studio.grading import grade
@@ -195,7 +196,8 @@ def _remaking(parts: Parts, snapshot: Snapshot, wanted: Step) -> Plan:
         inputs: dict[str, Source] = {}
         for name, source in step.inputs.items():
             picture = results[source.step].outputs[source.output]
-            if _problem(parts, picture):
+            # No step hands a video on from the store, so it is made again too.
+            if _problem(parts, picture) or snapshot.assets[picture].media_type in MEDIA_TYPES:
                 needed.add(source.step)
                 inputs[name] = source
             else:

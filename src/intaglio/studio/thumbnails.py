@@ -27,8 +27,13 @@ def thumbnail(parts: Parts, asset: Asset, *, size: int, frames: int) -> bytes:
     from intaglio.imaging.png import encode
     from intaglio.imaging.strip import strip
 
-    shown = [shrunk(image, size) for image in _spread(parts, asset, frames)]
+    shown = [shrunk(image, size) for image in _spread(parts, asset.digest, frames)]
     return encode(shown[0] if len(shown) == 1 else strip(shown))
+
+
+def first_frame(parts: Parts, digest: str) -> Image:
+    """A picture, or a clip's first frame. Raises InvalidImage, NotFound, Damaged, BackendMissing."""
+    return _spread(parts, digest, 1)[0]
 
 
 def _check(size: int, frames: int) -> None:
@@ -40,11 +45,11 @@ def _check(size: int, frames: int) -> None:
         raise Invalid(f"{frames} frames of {size} pixels are too large for one picture", hint="Give a smaller size.")
 
 
-def _spread(parts: Parts, asset: Asset, wanted: int) -> list[Image]:
+def _spread(parts: Parts, digest: str, wanted: int) -> list[Image]:
     """The first frame, or as many as wanted from the first to the last."""
     from intaglio.imaging.frames import frames
 
-    with parts.blobs.open_verified(asset.digest) as file:
+    with parts.blobs.open_verified(digest) as file:
         if wanted == 1:
             return [next(iter(frames(file))).image]
         # Counted and not taken from the record, which may be another library's word.

@@ -14,6 +14,7 @@ from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.variation import Variation
 from intaglio.studio.parts import Parts
+from intaglio.studio.thumbnails import first_frame
 from intaglio.studio.vary_check import Checked, affected, claim
 from intaglio.studio.vary_run import CellRun
 
@@ -137,7 +138,6 @@ class _Sheet:
         return f"{name}={value} ({cell.label})" if isinstance(value, (str, int, float)) else cell.label
 
     def _place(self, index: int | None, size: int, caption: str) -> Place:
-        from intaglio.imaging.decode import decode
         from intaglio.imaging.grid import Place, thumbnail
 
         if index is None:
@@ -150,7 +150,7 @@ class _Sheet:
         if output is None:
             return Place(None, caption, "no such output")
         try:
-            return Place(thumbnail(decode(self._parts.blobs.read(output.asset)), size), caption)
+            return Place(thumbnail(first_frame(self._parts, output.asset), size), caption)
         except (NotFound, Damaged, InvalidImage):
             return Place(None, caption, "cannot be read")
 
