@@ -340,6 +340,23 @@ def test_ING_3_a_file_written_before_records_were_inside_is_known_by_its_name(
     assert claim["version"] in there.note
 
 
+def test_LIN_1_an_exported_picture_that_is_used_again_is_the_output_it_was(
+    studio: Studio, out: Path, tmp_path: Path
+) -> None:
+    made = studio.versions.find("keeper")[1].outputs[0].asset
+    workflow = write(
+        tmp_path / "again.json",
+        "again",
+        {
+            "in": node("reference-image", image="out/out.png"),
+            "grain": node("film-grain", "in", amount=0.1, seed=3),
+            "end": node("output", "grain"),
+        },
+    )
+    plan = studio.tasks.snapshot(studio.tasks.run(workflow).id).plan
+    assert [asset.digest for step in plan.steps for asset in step.assets.values()] == [made]
+
+
 # -- what does not belong together ------------------------------------------------------------------------------------
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from intaglio.core.asset import ADDRESS, Asset
-from intaglio.core.canonical import PREFIX, is_digest
+from intaglio.core.canonical import PREFIX, digest_bytes, is_digest
 from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound, StorageFailed
 from intaglio.core.gaps import AssetState
 from intaglio.core.plan import AssetRef
@@ -149,7 +150,7 @@ class Assets:
                     hint="Run the workflow from its file, or name the picture by its whole path or digest.",
                 )
             path = (base or Path()) / expanded(given)
-            asset, name = self.add([path])[0], path.name
+            asset, name = self._as_made(self.add([path])[0]), path.name
         if asset.media_type in MEDIA_TYPES:
             raise InvalidImage(f"{name} is a video, and a picture is wanted", hint="Name a picture.")
         try:
@@ -185,6 +186,16 @@ class Assets:
                 "asset", reference, hint="Give a digest as it was printed, or a file that is in the library."
             )
         return found[0]
+
+    def _as_made(self, asset: Asset) -> Asset:
+        """Of a file that was exported from here, the output it is without its record; else the asset itself."""
+        from intaglio.imaging.record import without_claim
+
+        with suppress(InvalidImage, NotFound):
+            digest = digest_bytes(without_claim(self._parts.blobs.read(asset.digest)))
+            if digest != asset.digest and self.state(digest) == "ok":
+                return self._parts.assets.get(digest)
+        return asset
 
     def _known(self, path: Path) -> Asset | None:
         """The asset a file held when it was last read, if neither the file nor the store changed since."""
