@@ -13,6 +13,7 @@ from intaglio.cli.bisect import bisect
 from intaglio.cli.fidelity import fidelity_words, grade_words
 from intaglio.cli.version_diff import diff
 from intaglio.cli.version_remarks import NOTHING_SAID, REMARK_COMMANDS, added_rows, remark_row, standing_rows
+from intaglio.cli.version_search import SEARCH_COMMANDS
 from intaglio.core.version import ANNOTATION
 
 if TYPE_CHECKING:
@@ -33,22 +34,6 @@ _MODELS = click.option(
 @click.group()
 def versions() -> None:
     """Runs kept with their reason; bring one back."""
-
-
-@versions.command("list")
-@click.option("--workflow", help="Only versions of this workflow.")
-@click.option("--limit", default=20, type=click.IntRange(1, 1000), help="How many.")
-@click.option("--before", metavar="DIGEST", help="Only versions older than this one.")
-@common
-def list_(app: App, workflow: str | None, limit: int, before: str | None) -> None:
-    """The newest versions."""
-    with app.open() as studio:
-        found = studio.versions.list(workflow=workflow, limit=limit, before=before)
-    rows = [
-        (f"{v.workflow.name}/{v.name}", v.created[:19], v.author, short(digest), v.annotation or "(without annotation)")
-        for digest, v in found
-    ]
-    app.show([{"digest": digest, "version": version} for digest, version in found], lambda: table(rows))
 
 
 @versions.command()
@@ -137,7 +122,7 @@ def export(app: App, version: str, folder: str) -> None:
     app.show([str(file) for file in files], lambda: _files(files))
 
 
-for _command in (bisect, diff, approval.approve, approval.rollback, branches.apply, *REMARK_COMMANDS):
+for _command in (bisect, diff, approval.approve, approval.rollback, branches.apply, *REMARK_COMMANDS, *SEARCH_COMMANDS):
     versions.add_command(_command)
 
 

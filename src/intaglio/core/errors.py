@@ -172,6 +172,17 @@ class NotFound(IntaglioError):
         self.name = name
 
 
+class OnlySimilar(NotFound):
+    """A file that is no version's output, but looks like some; `candidates` says of which versions, and how far."""
+
+    code = "version.only_similar"
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        super().__init__("version", name, hint="If it is one of them, name it: WORKFLOW/VERSION.")
+        self.args = (f"{_shortened(name)!r} is no version's output; only similar: {', '.join(candidates)}",)
+        self.candidates = tuple(candidates)
+
+
 class NoLibrary(IntaglioError):
     """No library here or above."""
 

@@ -22,6 +22,7 @@ _LAST = SIZE - 1
 _BYTES = SIZE // 8
 _FEW = _BYTES // 2
 _COUNT = 4
+_HANDFUL = 32  # so few are put together faster one by one
 
 REPAIR = "Make the search tables again with: intaglio versions reindex"
 _DAMAGED = "the search tables are damaged"
@@ -34,6 +35,12 @@ def place_of(seq: int) -> tuple[int, int]:
 
 def bits_of(places: Iterable[int]) -> int:
     """A set of places as an integer."""
+    places = list(places)
+    if len(places) < _HANDFUL and max(places, default=0) < SIZE:
+        bits = 0
+        for place in places:
+            bits |= 1 << place
+        return bits
     flags = bytearray(b"0") * SIZE
     try:
         for place in places:
@@ -62,8 +69,7 @@ def unpack(data: bytes) -> int:
     """A set that was kept."""
     if len(data) == _BYTES:
         return int.from_bytes(data, "little")
-    places = _array("H", data)
-    return 1 << places[0] if len(places) == 1 and places[0] < SIZE else bits_of(places)
+    return bits_of(_array("H", data))
 
 
 class Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import versions_of_file
 from intaglio.studio.reproduce import ModelChoice, Reproduced, current_models, reproduce
 from intaglio.studio.saving import keep_version
+from intaglio.studio.search_versions import search, standings
+from intaglio.studio.similar import Matches, matches, meant, refuse_similar, reindex
 from intaglio.studio.version_diff import VersionDifference, version_difference
 
 if TYPE_CHECKING:
@@ -65,16 +67,46 @@ class Versions:
         """The newest versions with their digests."""
         return self._parts.versions.list(workflow=workflow, limit=limit, before=before)
 
+    def search(
+        self, query: str, *, workflow: str | None = None, limit: int = 50, before: str | None = None
+    ) -> builtins.list[tuple[str, Version]]:
+        """The newest versions that a query holds for, with their digests: `cfg>7 model:tiny* approved -rejected`.
+
+        docs/search.md says what can be asked. `before` is the digest of a version that all found are older than.
+        Raises Invalid (a term that cannot be meant, named), NotFound.
+        """
+        return search(self._parts, query, workflow=workflow, limit=limit, before=before)
+
+    def standings(self, digests: Iterable[str]) -> dict[str, Standing]:
+        """What holds now of each of these versions (digests)."""
+        return standings(self._parts, digests)
+
+    def matches(self, path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Matches:
+        """The versions that a file is an output of, and those it only looks like, with how far they are apart.
+
+        Pictures that were not compared before are looked at first; `progress` hears how many of how many. Raises
+        NotFound, InvalidImage, RecordMismatch.
+        """
+        return matches(self._parts, Path(path), progress=progress)
+
+    def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
+        """Make what versions are found by again, from records and pictures. Returns how many versions there are."""
+        return reindex(self._parts, progress=progress)
+
     def find(self, reference: str | Path) -> tuple[str, Version]:
         """The one version a reference means: v3, v3-label, label, workflow/v3, a digest or the beginning of one (of the
         version or its snapshot), a task id, or an output file.
 
-        Raises NotFound, Conflict (it fits several), RecordMismatch (a file whose record belongs to other pixels).
+        A version that goes back to another one is meant only by its own names. Raises NotFound, OnlySimilar (a file
+        that looks like an output and is none), Conflict (it fits several), RecordMismatch (a file whose record belongs
+        to other pixels).
         """
         text = str(reference)
-        found: dict[str, Version] = dict(self._by_name(text) or self._by_digest(text) or self._by_task(text))
+        found: dict[str, Version] = dict(self._by_name(text) or meant(self._by_digest(text) or self._by_task(text)))
         if not found and is_file(reference):
-            found = dict(self._by_file(Path(reference)))
+            found = dict(meant(self._by_file(Path(reference))))
+            if not found:
+                refuse_similar(self._parts, Path(reference))
         if not found:
             hint = "See them with: intaglio versions list"
             if is_file(reference):

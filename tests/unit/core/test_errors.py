@@ -12,7 +12,7 @@ CODES = {
     "Invalid": 2, "InvalidWorkflow": 2, "InvalidSeed": 2, "UnpinnedSeed": 2, "UnpinnedModel": 2, "Unfixed": 2,
     "InvalidRecord": 2, "NoPlaceInside": 2,
     "AnnotationMissing": 2, "UnsafeModel": 2, "InvalidModel": 2, "InvalidImage": 2, "RecordMismatch": 2, "Conflict": 2,
-    "NotFound": 3, "NoLibrary": 3,
+    "NotFound": 3, "OnlySimilar": 3, "NoLibrary": 3,
     "Unavailable": 4, "ModelUnavailable": 4, "Damaged": 4, "LibraryTooNew": 4, "StorageFailed": 4, "BackendMissing": 4,
     "CannotReproduce": 4,
     "Cancelled": 130,
