@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table
+from intaglio.cli.lineage import lineage
 from intaglio.cli.thumbnail import thumbnail
 from intaglio.cli.writing import STANDARD_OUTPUT, write_new, write_out
 from intaglio.core.errors import Conflict, Invalid, exit_code
@@ -28,6 +29,7 @@ def assets() -> None:
 
 
 assets.add_command(thumbnail)
+assets.add_command(lineage)
 
 
 @assets.command()

@@ -14,6 +14,7 @@ from intaglio.core.asset import ADDRESS, Asset
 from intaglio.core.canonical import PREFIX, digest_bytes, is_digest
 from intaglio.core.errors import Conflict, Damaged, Invalid, InvalidImage, NotFound, StorageFailed
 from intaglio.core.gaps import AssetState
+from intaglio.core.lineage import Lineage
 from intaglio.core.plan import AssetRef
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.video import MEDIA_TYPES
@@ -23,6 +24,7 @@ from intaglio.studio.arrivals import Arrival, arrive, file_of
 from intaglio.studio.compare import Comparison, compare_files
 from intaglio.studio.files import expanded, is_file
 from intaglio.studio.inside import Written, with_record
+from intaglio.studio.lineage import lineage
 from intaglio.studio.parts import Parts
 from intaglio.studio.recognise import MAX_BYTES, recognise
 from intaglio.studio.thumbnails import thumbnail
@@ -132,6 +134,13 @@ class Assets:
         BackendMissing (a video, and no PyAV).
         """
         return thumbnail(self._parts, self.show(reference), size=size, frames=frames)
+
+    def lineage(self, reference: str, *, depth: int | None = None) -> Lineage:
+        """What an asset was made from and what was made from it, at most `depth` steps away; named as in `show`.
+
+        Raises NotFound, Conflict, Damaged.
+        """
+        return lineage(self._parts, self._digest(reference), depth=depth)
 
     def take(self, given: str, base: Path | None) -> AssetRef:
         """A reference picture for a plan: a stored one by digest, or a file, which is decoded in full and kept.
