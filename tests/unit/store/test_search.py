@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -400,3 +401,22 @@ def test_a_column_answers_like_a_list(
     assert column.between(first, last) == bits_of({place for key, place in pairs if first <= key <= last})
     assert {(key, place) for key, bits in column.sets().items() for place in places_of(bits)} == pairs
     assert list(column.keys) == sorted({key for key, _ in pairs})
+
+
+def test_versions_from_before_there_was_a_search_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "library.db"
+    library = stores(path)
+    kept = library.documents.put(snapshot("t1"))
+    digest, _ = library.versions.save("poster", lambda n: version(n, kept, label="warm"))
+    library.remarks.add(Remark(version=digest, what="approved", holds=True, created="2026", author="Ada"))
+    before = rows(library)
+    library.database.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table in ("search_words", "search_numbers", "search_names", "picture_hashes"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("UPDATE alembic_version SET version_num = '2026_11_21_versions_at_work'")
+    library = stores(path, create=False)
+    with closing(library.database):
+        assert rows(library) == before
+        found = library.search.find(condition(parse("approved label:warm guidance>7 blue")), limit=9)
+        assert [each for each, _ in found] == [digest]
