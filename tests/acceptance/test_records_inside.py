@@ -73,6 +73,13 @@ def mp4() -> bytes:
     return b"".join((8 + len(body)).to_bytes(4, "big") + kind + body for kind, body in boxes)
 
 
+def webm() -> bytes:
+    """A video in a format that has no place for a record."""
+    from unit.imaging.clips import moving, vp9
+
+    return vp9(moving(3))
+
+
 def signed() -> bytes:
     """A picture with a C2PA credential."""
     body = b"JP\0\1\0\0\0\1\0\0\0\x20jumb\0\0\0\x10jumdc2pa"
@@ -84,11 +91,12 @@ MADE: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "jpeg": (jpeg, "image/jpeg", ".jpg"),
     "webp": (webp, "image/webp", ".webp"),
     "mp4": (mp4, "video/mp4", ".mp4"),
+    "webm": (webm, "video/webm", ".webm"),
     "gif": (gif, "image/gif", ".gif"),
     "signed": (signed, "image/jpeg", ".jpg"),
 }
 INSIDE = ["jpeg", "mp4", "webp"]
-BESIDE = ["gif", "signed"]
+BESIDE = ["gif", "signed", "webm"]
 
 
 def with_output(record: dict[str, Any], data: bytes, media_type: str) -> dict[str, Any]:

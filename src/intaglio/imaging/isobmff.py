@@ -45,11 +45,6 @@ class _Box:
     open: bool
 
 
-def media_type(data: bytes) -> str:
-    """The media type of an MP4 or MOV file."""
-    return "video/quicktime" if data[8:12] == b"qt  " else "video/mp4"
-
-
 def obstacle(data: bytes) -> str:
     """Why no box may be added to a video, in words; "" when one may."""
     try:

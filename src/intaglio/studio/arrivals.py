@@ -13,7 +13,7 @@ from typing import Literal
 
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import digest_bytes
-from intaglio.core.errors import Conflict, Invalid, NotFound, RecordMismatch
+from intaglio.core.errors import BackendMissing, Conflict, Invalid, NotFound, RecordMismatch
 from intaglio.core.snapshot import Output
 from intaglio.core.version import Version
 from intaglio.studio.importing import Read, keep, read_record, take, take_files
@@ -62,7 +62,7 @@ def arrive(parts: Parts, path: Path, read: Callable[[Path], bytes], add: Callabl
         if "record" not in found.claim:
             return _named_only(parts, path, found, add)
         return _with_record(parts, path, found, add)
-    except (Invalid, Conflict, NotFound) as error:
+    except (Invalid, Conflict, NotFound, BackendMissing) as error:
         hint = error.hint if error.hint and not isinstance(error, RecordMismatch) else _ALONE
         return Arrival(path=str(path), code=error.code, message=str(error), hint=hint)
 

@@ -24,6 +24,7 @@ _SUFFIXES = {
     "video/mp4": ".mp4",
     "video/quicktime": ".mov",
     "video/webm": ".webm",
+    "video/x-matroska": ".mkv",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import digest_bytes, is_digest
 from intaglio.core.codec import digest, from_plain
-from intaglio.core.errors import InvalidImage, InvalidRecord, NotFound
+from intaglio.core.errors import BackendMissing, InvalidImage, InvalidRecord, NotFound
 from intaglio.core.grade import CODES, Gap
 from intaglio.core.plan import Plan, WorkflowRef
 from intaglio.core.record import plain
@@ -241,7 +242,7 @@ def take_files(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
         with suppress(InvalidImage):
             data = without_claim(data)
         if digest_bytes(data) in snapshot.assets:
-            with suppress(InvalidImage):
+            with suppress(InvalidImage, BackendMissing):
                 take(parts, data)
 
 
@@ -251,7 +252,10 @@ def _may_be(size: int, sizes: list[int]) -> bool:
 
 
 def take(parts: Parts, data: bytes) -> Asset:
-    """Keep one file; what is said of it is read from the file itself. Raises InvalidImage."""
+    """Keep one file; what is said of it is read from the file itself.
+
+    Raises InvalidImage, BackendMissing (a video other than MP4 and MOV, and no PyAV).
+    """
     asset = _described(data)
     parts.blobs.put(data)
     parts.assets.add(asset)
@@ -260,13 +264,16 @@ def take(parts: Parts, data: bytes) -> Asset:
 
 def _described(data: bytes) -> Asset:
     from intaglio.imaging.decode import decode, inspect
-    from intaglio.imaging.isobmff import measured, media_type
-    from intaglio.imaging.video import MP4, format_of
+    from intaglio.imaging.frames import clip_info
+    from intaglio.imaging.isobmff import measured
+    from intaglio.imaging.video import MP4, format_of, media_type
 
-    digest = digest_bytes(data)
-    if format_of(data[:12]) == MP4:
-        shown = measured(data)
-        return Asset(digest=digest, size=len(data), media_type=media_type(data), **vars(shown))
+    digest, kind = digest_bytes(data), format_of(data[:64])
+    if kind == MP4:
+        # From its header, so that PyAV is not needed for it.
+        return Asset(digest=digest, size=len(data), media_type=media_type(data[:64]), **vars(measured(data)))
+    if kind:
+        return Asset(digest=digest, size=len(data), **vars(clip_info(io.BytesIO(data))))
     info, image = inspect(data), decode(data)
     return Asset(
         digest=digest,
