@@ -265,11 +265,31 @@ def test_REP_4_a_reproduction_that_differs_names_the_frame(
     assert "worst frame" in found.fidelity.outputs[0].note
 
 
+def test_REP_4_a_reproduction_of_other_bytes_with_all_pixels_the_same_differs_nowhere(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import intaglio.imaging.encode_video as encoding
+
+    studio.tasks.run(film(tmp_path, codec="h264-lossless"), annotation="first cut")
+    monkeypatch.setattr(encoding, "_FIXED", f"{encoding._FIXED}:me=dia:subme=1")
+    found = studio.versions.reproduce("film/v1").fidelity
+    assert (found.verdict, found.first_difference, found.cause) == ("identical pixels", "", None)
+    assert found.outputs[0].stored != found.outputs[0].produced
+
+
 def test_REP_4_bisect_finds_the_frame_that_changed(studio: Studio, tmp_path: Path) -> None:
     first = studio.tasks.run(film(tmp_path))
     second = studio.tasks.run(tmp_path / "film.json", set=["g4.amount=0.9", "g1.seed=101"])
     found = studio.versions.bisect(first.id, second.id)
     assert found.verdict == "alone" and "g4.amount" in found.answer
+    apart = [one.from_good for one in found.tries if one.like == "bad"]
+    assert apart and all(one is not None and one.ssim is not None and (one.max_difference or 0) > 20 for one in apart)
+
+
+def test_REP_4_bisect_takes_films_of_the_same_pixels_for_the_same(studio: Studio, tmp_path: Path) -> None:
+    first = studio.tasks.run(film(tmp_path, codec="h264-lossless"))
+    second = studio.tasks.run(tmp_path / "film.json", set=["clip.preset=ultrafast"])
+    assert studio.versions.bisect(first.id, second.id).verdict == "same"
 
 
 def test_REP_4_a_damaged_clip_is_missing_and_can_be_made_again(studio: Studio, tmp_path: Path) -> None:

@@ -156,6 +156,15 @@ def test_colours_at_half_the_size_stay_where_they_are() -> None:
     assert (np.diff(red) <= 3).all() and red[0] > 190 and red[-1] < 50
 
 
+def test_samples_of_colour_lie_on_every_other_column_and_between_rows() -> None:
+    y, x = np.mgrid[0:6, 0:12]
+    halved = encoding._halved((100 * x + 7 * y).astype(np.int64))
+    assert halved.shape == (3, 6)
+    meant = 8 * (100 * x[::2, ::2] + 7 * y[::2, ::2]) + 4 * 7
+    assert (halved[:, 1:] == meant[:, 1:]).all(), "on the left edge there is no column before"
+    assert (halved[:, 0] == meant[:, 0] + 2 * 100).all()
+
+
 def test_grey_pictures_and_opaque_ones_are_colours() -> None:
     grey = Image("L", 8, 8, bytes(range(64)))
     colours = Image("RGB", 8, 8, bytes(value for level in range(64) for value in (level,) * 3))
