@@ -23,6 +23,7 @@ from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.imaging import png
+from intaglio.imaging.arrays import to_array
 from intaglio.imaging.frames import frames
 from intaglio.imaging.png import build_chunk, encode
 from intaglio.imaging.record import attach_claim, read_claim, without_claim
@@ -80,6 +81,22 @@ def webm() -> bytes:
     return vp9(moving(3))
 
 
+def fragmented() -> bytes:
+    """A video in pieces, as for streaming, whose header does not say how many frames it has."""
+    import av
+    from unit.imaging.clips import moving
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4", options={"movflags": "frag_keyframe+empty_moov"}) as file:
+        stream = file.add_stream("libx264", rate=10)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for image in moving(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(to_array(image), format="rgb24")))
+        file.mux(stream.encode(None))
+    return buffer.getvalue()
+
+
 def signed() -> bytes:
     """A picture with a C2PA credential."""
     body = b"JP\0\1\0\0\0\1\0\0\0\x20jumb\0\0\0\x10jumdc2pa"
@@ -91,11 +108,12 @@ MADE: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "jpeg": (jpeg, "image/jpeg", ".jpg"),
     "webp": (webp, "image/webp", ".webp"),
     "mp4": (mp4, "video/mp4", ".mp4"),
+    "fragmented": (fragmented, "video/mp4", ".mp4"),
     "webm": (webm, "video/webm", ".webm"),
     "gif": (gif, "image/gif", ".gif"),
     "signed": (signed, "image/jpeg", ".jpg"),
 }
-INSIDE = ["jpeg", "mp4", "webp"]
+INSIDE = ["fragmented", "jpeg", "mp4", "webp"]
 BESIDE = ["gif", "signed", "webm"]
 
 
@@ -209,6 +227,7 @@ def test_LIN_1_an_output_keeps_its_own_format_and_bytes_with_its_record_inside(
     assert (found.record, found.match, found.version) == ("inside", "bytes", version)
     assert (found.asset, found.media_type) == (digest_bytes(data), MADE[kind][1])
     assert elsewhere.assets.get(found.asset) == data
+    assert elsewhere.assets.show(found.asset).frames == (3 if kind == "fragmented" else 0)
     assert elsewhere.versions.find(file)[0] == version
     assert elsewhere.library.check().problems == ()
 

@@ -270,8 +270,12 @@ def _described(data: bytes) -> Asset:
 
     digest, kind = digest_bytes(data), format_of(data[:64])
     if kind == MP4:
-        # From its header, so that PyAV is not needed for it.
-        return Asset(digest=digest, size=len(data), media_type=media_type(data[:64]), **vars(measured(data)))
+        # From its header, so that PyAV is not needed; that of a fragmented one does not tell the frames.
+        told = measured(data)
+        if not told.frames:
+            with suppress(InvalidImage, BackendMissing):
+                return Asset(digest=digest, size=len(data), **vars(clip_info(io.BytesIO(data))))
+        return Asset(digest=digest, size=len(data), media_type=media_type(data[:64]), **vars(told))
     if kind:
         return Asset(digest=digest, size=len(data), **vars(clip_info(io.BytesIO(data))))
     info, image = inspect(data), decode(data)
