@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 from acceptance.at_once import Thing, at_once
 from acceptance.conftest import Command, node, write
+from acceptance.plugin import installer
 from acceptance.terminal import typed
 
+from intaglio.core.context import Context
 from intaglio.core.errors import AnnotationMissing, Conflict, IntaglioError, Invalid, InvalidWorkflow
 from intaglio.core.form import Form
+from intaglio.core.image import Image
+from intaglio.core.nodetype import node_type
 from intaglio.core.task import Reason, Task
 from intaglio.studio.carry_out import Watch
-from intaglio.studio.open import Studio, init
+from intaglio.studio.open import Studio, init, open_studio
 from intaglio.studio.settings import Settings
 
 PROCESSES = 20
@@ -115,6 +119,10 @@ def test_VER_2_annotated_later_it_is_a_version_and_done(
     assert json.loads((tmp_path / "out" / "record.json").read_text())["version"]["fields"] == ANSWERS
     with init(tmp_path / "other", Settings(author="Cleo")) as other:
         assert other.versions.import_(tmp_path / "out")[1].fields == ANSWERS
+    with init(tmp_path / "third", Settings(author="Dora")) as third:
+        third.tasks.run(asking, annotation="its own first", fields={"client": "Zeta", "channel": "tv"})
+        imported = third.versions.import_(tmp_path / "out")[1]
+        assert (imported.number, imported.fields) == (2, ANSWERS), "also as another record"
     assert studio.versions.reproduce(digest).task.status == "done", "a reproduction asks nobody"
     with pytest.raises(Conflict, match="a version already"):
         studio.tasks.annotate(task.id, annotation="again", fields=ANSWERS)
@@ -208,6 +216,32 @@ def test_VER_2_what_cannot_be_is_refused_before_any_work(
     assert done.returncode == 2
     assert all(word in done.stderr for word in words), done.stderr
     assert studio.tasks.list() == []
+
+
+@node_type("form", version=1, role="form")
+def form_1(ctx: Context, image: Image, *, question: str = "What is this version, and why?") -> Image:
+    """Ask for an annotation, as the first release did."""
+    return image
+
+
+def test_VER_2_a_form_of_the_first_release_means_what_it_meant(
+    studio: Studio, plain_chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = json.loads(plain_chain.read_text())
+    document["nodes"]["form"] = node("form@1", "big", question="Why this one?")
+    document["nodes"]["out"] = node("output", "form")
+    plain_chain.write_text(json.dumps(document))
+    install = installer(monkeypatch)
+    install(form_1)
+    kept, waits = studio.tasks.run(plain_chain, annotation="of then"), studio.tasks.run(plain_chain)
+    install()
+    with open_studio(studio.root) as later:
+        waiting = later.tasks.waits_for(waits.id)
+        assert waiting is not None
+        assert (waiting.questions, waiting.fields) == (("Why this one?",), {})
+        assert later.tasks.annotate(waits.id, annotation="of now").status == "done"
+        back = later.versions.reproduce(kept.version)
+        assert (back.grade.grade, back.fidelity.verdict) == ("full", "identical bytes")
 
 
 @pytest.mark.parametrize("fields", ["client, client", "=x", "annotation", 7])

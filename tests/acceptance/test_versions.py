@@ -44,6 +44,23 @@ def test_VER_1_what_a_version_writes(studio: Studio, recorded: Path) -> None:
     assert digest == second.version
 
 
+def test_VER_1_all_that_a_version_writes_is_shown(studio: Studio, recorded: Path, command: Command) -> None:
+    task = studio.tasks.run(recorded, label="Keeper", annotation="the client wants it warmer")
+    _, version = studio.versions.find(task.version)
+    words = command("versions", "show", "v1").stdout
+    heads = (version.created, "by Ada", "plain @1", "plain/v1-keeper", "the client wants it warmer", version.snapshot)
+    addresses = [output.address for output in version.outputs]
+    addresses += [address for references in version.references.values() for address in references.values()]
+    assert len(addresses) == 2
+    assert all(word in words for word in (*heads, *addresses)), words
+    steps = {part.split()[0]: part for part in words.split("\n\n")[1:]}
+    for step, params in version.parameters.items():
+        for name, value in params.items():
+            assert f"  {name}" in steps[step] and str(value) in steps[step], (step, name)
+    for step, seed in version.seeds.items():
+        assert f"seed {seed.value} ({seed.origin})" in steps[step]
+
+
 def test_VER_1_found_by_every_name_it_has(studio: Studio, recorded: Path, tmp_path: Path) -> None:
     studio.tasks.run(recorded, annotation="another")
     task = studio.tasks.run(recorded, label="keeper", annotation="this one")

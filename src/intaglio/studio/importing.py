@@ -226,6 +226,7 @@ def _version(parts: Parts, read: Read, task: Task, number: int) -> Version:
         annotation=read.version.annotation,
         parent="",
         author=read.version.author,
+        fields=read.version.fields,
     )
     return replace(made, created=clock.now())
 
