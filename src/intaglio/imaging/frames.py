@@ -83,7 +83,7 @@ def clip_info(file: BinaryIO, *, limits: Limits = LIMITS) -> ClipInfo:
     head = file.read(_HEAD)
     kind, media_type = video.format_of(head), video.media_type(head)
     if not kind:
-        raise InvalidImage("this is not an MP4, WebM or MKV video")
+        raise video.refused("this is not an MP4, WebM or MKV video")
     count = total = width = height = 0
     end = step = before = 0.0
     for seconds, lasts, *size in video.sizes_of(file, kind, limits.frame_pixels):
@@ -95,7 +95,7 @@ def clip_info(file: BinaryIO, *, limits: Limits = LIMITS) -> ClipInfo:
         _check(count, seconds, total, limits)
         count, end = count + 1, max(end, seconds + step)
     if not count:
-        raise InvalidImage("the video has no frames")
+        raise video.refused("the video has no frames")
     return ClipInfo(media_type, width, height, count, end or _ONE_FRAME)
 
 
@@ -113,7 +113,7 @@ def _video(file: BinaryIO, kind: str, limits: Limits) -> Iterator[Frame]:
     for shown, (seconds, image, bits) in enumerate(video.frames_of(file, kind, limits.frame_pixels)):
         yield Frame(shown, seconds, image, bits)
     if shown < 0:
-        raise InvalidImage("the video has no frames")
+        raise video.refused("the video has no frames")
 
 
 def _picture(data: bytes, limits: Limits) -> Iterator[Frame]:

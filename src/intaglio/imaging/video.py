@@ -62,6 +62,11 @@ def sizes_of(file: BinaryIO, kind: str, max_pixels: int) -> Iterator[tuple[float
     return _each(file, kind, max_pixels, lambda frame: _size(frame, max_pixels))
 
 
+def refused(message: str) -> InvalidImage:
+    """The error for a video that is not read."""
+    return InvalidImage(message, hint="Use a whole MP4, MOV, WebM or MKV video.")
+
+
 def media_type(head: bytes) -> str:
     """The media type of a video that begins like this; "" for what is none."""
     kind = format_of(head)
@@ -97,12 +102,12 @@ def _each(file: BinaryIO, kind: str, max_pixels: int, take: Callable[[VideoFrame
 def _stream(container: InputContainer, max_pixels: int) -> VideoStream:
     """The first video stream, if it is one to decode."""
     if not container.streams.video:
-        raise InvalidImage("there is no video in the file")
+        raise refused("there is no video in the file")
     stream = container.streams.video[0]
     decoder = stream.codec_context
     name = "unknown" if decoder is None else decoder.name
     if name not in _DECODERS:
-        raise InvalidImage(f"a video of kind {name!r} is not read")
+        raise refused(f"a video of kind {name!r} is not read")
     _check_size(decoder.width, decoder.height, max_pixels)
     return stream
 
@@ -111,12 +116,12 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise InvalidImage for too many pixels; for none too, as FFmpeg gives no size to what it finds too large."""
     if not 0 < width * height <= max_pixels:
         size = f"a frame of {width} x {height} pixels is" if width * height else "its frames are of no size, or of"
-        raise InvalidImage(f"{size} more than the limit of {max_pixels / 1e6:g} megapixels for a video")
+        raise refused(f"{size} more than the limit of {max_pixels / 1e6:g} megapixels for a video")
 
 
 def _shown(frame: VideoFrame, max_pixels: int) -> tuple[float, Image, int]:
     if frame.is_corrupt:
-        raise InvalidImage("the video is damaged")
+        raise refused("the video is damaged")
     _check_size(frame.width, frame.height, max_pixels)
     parts: Any = frame.format.components
     pixels: Any = frame.to_ndarray(format="rgba" if any(part.is_alpha for part in parts) else "rgb24")
@@ -126,7 +131,7 @@ def _shown(frame: VideoFrame, max_pixels: int) -> tuple[float, Image, int]:
 
 def _size(frame: VideoFrame, max_pixels: int) -> tuple[float, float, int, int]:
     if frame.is_corrupt:
-        raise InvalidImage("the video is damaged")
+        raise refused("the video is damaged")
     _check_size(frame.width, frame.height, max_pixels)
     lasts = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     turned = round(frame.rotation / 90) % 2
@@ -135,7 +140,7 @@ def _size(frame: VideoFrame, max_pixels: int) -> tuple[float, float, int, int]:
 
 
 def _refuse(url: str, flags: int, options: dict[str, Any]) -> NoReturn:
-    raise InvalidImage("the video refers to another file")
+    raise refused("the video refers to another file")
 
 
 @contextmanager
@@ -146,10 +151,10 @@ def _plain_errors() -> Iterator[None]:
     except InvalidImage:
         raise
     except MemoryError as error:
-        raise InvalidImage("the video needs more memory than there is") from error
+        raise refused("the video needs more memory than there is") from error
     except Exception as error:  # damaged input makes FFmpeg and PyAV raise almost anything
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InvalidImage(f"the video cannot be decoded: {said[:1].lower()}{said[1:]}") from error
+        raise refused(f"the video cannot be decoded: {said[:1].lower()}{said[1:]}") from error
 
 
 def _check_whole(file: BinaryIO, kind: str) -> None:
@@ -157,7 +162,7 @@ def _check_whole(file: BinaryIO, kind: str) -> None:
     size = file.seek(0, io.SEEK_END)
     end = _mp4_end(file, size) if kind == MP4 else _matroska_end(file)
     if end > size:
-        raise InvalidImage(f"the video is cut off: {size} of its {end} bytes are there")
+        raise refused(f"the video is cut off: {size} of its {end} bytes are there")
 
 
 def _mp4_end(file: BinaryIO, size: int) -> int:
@@ -166,7 +171,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
     while offset + _BOX <= size:
         count += 1
         if count > _MOST_BOXES:
-            raise InvalidImage(f"the video is in more than {_MOST_BOXES} pieces")
+            raise refused(f"the video is in more than {_MOST_BOXES} pieces")
         file.seek(offset)
         head = file.read(_LARGE_BOX)
         length = int.from_bytes(head[:4], "big")
@@ -175,7 +180,7 @@ def _mp4_end(file: BinaryIO, size: int) -> int:
         if length == 0:  # to the end of the file
             return size
         if length < _BOX:
-            raise InvalidImage(f"the video is damaged at byte {offset}")
+            raise refused(f"the video is damaged at byte {offset}")
         offset += length
     return offset
 
@@ -196,7 +201,7 @@ def _vint(data: bytes, offset: int) -> tuple[int, int]:
     """A Matroska length at an offset, and where what it measures begins; -1 for an unknown one."""
     first = data[offset] if offset < len(data) else 0
     if not first:
-        raise InvalidImage("the video's header is damaged")
+        raise refused("the video's header is damaged")
     width = 9 - first.bit_length()
     value = int.from_bytes(data[offset : offset + width], "big") & (1 << 7 * width) - 1
     return (-1 if value == (1 << 7 * width) - 1 else value), offset + width

@@ -244,7 +244,8 @@ def describe(path: Path, data: bytes) -> Asset:
             return Asset(digest="", size=len(data), **vars(clip_info(io.BytesIO(data))))
         found = inspect(data)
     except InvalidImage as error:
-        raise InvalidImage(f"{path}: {error}", hint=error.hint) from error
+        neither = ", nor an MP4, MOV, WebM or MKV video" if str(error).startswith("this is not") else ""
+        raise InvalidImage(f"{path}: {error}{neither}", hint=error.hint) from error
     return Asset(digest="", size=len(data), media_type=found.media_type, width=found.width, height=found.height)
 
 
