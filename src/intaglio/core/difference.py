@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from intaglio.core.entries import owner
 from intaglio.core.environment import Environment
 from intaglio.core.fidelity import StepDifference
 from intaglio.core.model import ModelRef
@@ -143,10 +144,14 @@ def _model(model: ModelRef | None) -> str:
 
 def _input_changes(before: Snapshot, after: Snapshot, step_id: str) -> Iterator[str]:
     old, new = _inputs(before, step_id), _inputs(after, step_id)
-    for name in _names(old, new):
+    changed: dict[str, list[str]] = {}
+    for name in sorted(_names(old, new), key=lambda name: (owner(name), len(name), name)):
         then, now = old.get(name, ""), new.get(name, "")
         if then != now and (not then or not now or _pixels(before, then) != _pixels(after, now)):
-            yield f"input {name} {then[:19] or 'none'} -> {now[:19] or 'none'}"
+            changed.setdefault(owner(name), []).append(f"{name} {then[:19] or 'none'} -> {now[:19] or 'none'}")
+    for gathers, words in changed.items():
+        more = f" and {len(words) - 1} more of {gathers}" if len(words) > 1 else ""
+        yield f"input {words[0]}{more}"
 
 
 def _inputs(snapshot: Snapshot, step_id: str) -> Mapping[str, str]:

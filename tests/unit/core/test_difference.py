@@ -115,3 +115,23 @@ def test_REP_5_an_input_that_changed_is_the_reason_further_down() -> None:
     found = step_difference(run(), run(made="d", end="e"), "grain")
     assert found.changes == (f"input image {name_of('a')[:19]} -> {name_of('d')[:19]}",)
     assert "parameters" in found.same
+
+
+def test_what_is_gathered_is_one_change_that_says_how_many_differ() -> None:
+    def clip(*letters: str) -> Snapshot:
+        inputs = {f"frames[{place}]": name_of(letter) for place, letter in enumerate(letters)}
+        sources = {name: Source(step="base", output="image") for name in inputs}
+        film = step("clip", "frames-to-video", inputs=sources)
+        base = run()
+        results = (*base.results, StepResult(step="clip", key="k", inputs=inputs, outputs={"video": name_of("9")}))
+        return dataclasses.replace(
+            base, plan=dataclasses.replace(base.plan, steps=(*base.plan.steps, film)), results=results
+        )
+
+    letters = "0123456789ab"
+    other = clip(*letters[:2], "f", "e", *letters[4:11])
+    (change,) = [one for one in step_difference(clip(*letters), other, "clip").changes if one.startswith("input")]
+    assert change == "input frames[2] blake3:222222222222 -> blake3:ffffffffffff and 2 more of frames"
+    one = clip(*letters[:10], "f", "b")
+    (change,) = [one for one in step_difference(clip(*letters), one, "clip").changes if one.startswith("input")]
+    assert change == "input frames[10] blake3:aaaaaaaaaaaa -> blake3:ffffffffffff"
