@@ -14,7 +14,8 @@ from intaglio.cli.main import main
 from intaglio.core.errors import Conflict, NotFound
 from intaglio.imaging.decode import decode
 from intaglio.imaging.png import encode
-from intaglio.studio.open import Studio
+from intaglio.studio.open import Studio, init
+from intaglio.studio.settings import Settings
 
 PROMPT = "a red house on the left, green hills, blue sky with one white cloud, day"
 
@@ -180,3 +181,14 @@ def test_VER_6_tasks_and_versions_of_another_library(
     elsewhere = studio.versions.diff(version, imported)
     assert elsewhere.same, "surroundings are told, and are no content"
     assert [(fact.name, fact.after) for fact in elsewhere.environment] == [("numpy", "1.0")]
+
+
+def test_VER_6_a_version_whose_parent_did_not_come_with_it(studio: Studio, tmp_path: Path) -> None:
+    for amount in (0.1, 0.2):
+        saved(studio, tmp_path, grained(amount), f"a{amount}")
+    studio.versions.export("one/v2", tmp_path / "out")
+    with init(tmp_path / "elsewhere", Settings(author="Grace")) as elsewhere:
+        mine = saved(elsewhere, tmp_path, grained(0.3), "mine")
+        elsewhere.versions.import_(tmp_path / "out")
+        facts = {fact.name: fact.after for fact in elsewhere.versions.diff(mine, "one/v2").facts}
+    assert facts["parent"] == studio.versions.find("one/v1")[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from intaglio.core.difference import environment_differences
+from intaglio.core.errors import NotFound
 from intaglio.core.fidelity import OutputFidelity, is_identical
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Output, Snapshot
@@ -193,5 +194,13 @@ def _said(parts: Parts, side: _Side) -> dict[str, Any]:
     said |= {"label": version.label, "annotation": version.annotation, "author": version.author}
     said |= {f"field {name}": value for name, value in version.fields.items()}
     for name, digest in (("parent", version.parent), ("restores", version.restores)):
-        said[name] = _name(parts.versions.get(digest)) if digest else ""
+        said[name] = _name_of(parts, digest)
     return said
+
+
+def _name_of(parts: Parts, digest: str) -> str:
+    """What a version is called here; an imported one may name one that did not come with it."""
+    try:
+        return _name(parts.versions.get(digest)) if digest else ""
+    except NotFound:
+        return digest
