@@ -159,6 +159,7 @@ def roll_back(parts: Parts, digest: str, version: Version, reason: Reason) -> tu
                 annotation=reason.annotation.strip(),
                 parent=latest[0] if latest else "",
                 author=parts.settings.author,
+                fields=version.fields,
             )
             return replace(made, restores=digest)
 
