@@ -83,6 +83,17 @@ def test_an_id_that_went_over_to_another_node_misleads_nobody() -> None:
     assert match(chain, grown) == {"in": "in", "a": "a", "b": "b"}, "where the surroundings differ, the id counts"
 
 
+def test_what_does_the_same_at_the_same_place_is_the_same_though_its_surroundings_changed() -> None:
+    def chain(first: str, second: str, x: int) -> Plan:
+        return plan_of(
+            step("in", "reference", params={"x": x}),
+            step(first, params={"x": 1}, inputs=wire("in")),
+            step(second, params={"x": 2}, inputs=wire(first)),
+        )
+
+    assert match(chain("a", "b", 0), chain("b", "a", 5)) == {"in": "in", "a": "b", "b": "a"}
+
+
 def test_parameters_that_changed_places_stay_with_their_ids() -> None:
     def chain(first: int, second: int) -> Plan:
         return plan_of(step("a", params={"x": first}), step("b", params={"x": second}, inputs=wire("a")))
