@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.core.findable import Facts, facts_of
@@ -35,6 +37,11 @@ _ADD_WORD, _ADD_NUMBERS, _ADD_NAME = insert(search_words), insert(search_numbers
 _WORD_THERE = (
     search_words.c.field == bindparam("of"),
     search_words.c.word == bindparam("said"),
+    search_words.c.block == bindparam("at"),
+)
+_WORDS = select(search_words.c.word, search_words.c.places).where(
+    search_words.c.field == bindparam("of"),
+    search_words.c.word.in_(bindparam("said", expanding=True)),
     search_words.c.block == bindparam("at"),
 )
 _SET_WORD = update(search_words).where(*_WORD_THERE)
@@ -100,10 +107,12 @@ def _change(connection: Connection, seq: int, before: Facts, after: Facts) -> No
 def _change_words(connection: Connection, block: int, place: int, before: Facts, after: Facts) -> None:
     changed = sorted(before.words ^ after.words)
     there: dict[tuple[str, str], bytes] = {}
-    for start in range(0, len(changed), _AT_ONCE):
-        wanted = tuple_(search_words.c.field, search_words.c.word).in_(changed[start : start + _AT_ONCE])
-        found = select(search_words).where(wanted, search_words.c.block == block)
-        there |= {(row.field, row.word): row.places for row in connection.execute(found)}
+    # Field by field: asked for pairs of field and word, SQLite would read the whole table.
+    for field, pairs in groupby(changed, key=itemgetter(0)):
+        words = [word for _, word in pairs]
+        for start in range(0, len(words), _AT_ONCE):
+            values = {"of": field, "at": block, "said": words[start : start + _AT_ONCE]}
+            there |= {(field, row.word): row.places for row in connection.execute(_WORDS, values)}
     new, more, none = [], [], []
     for field, word in changed:
         old = unpack(there[field, word]) if (field, word) in there else 0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 from unit.store.test_db_samples import Stores, reproduction, snapshot, stores, version
 
 from intaglio.core.codec import digest as digest_of
@@ -420,3 +420,36 @@ def test_versions_from_before_there_was_a_search_are_found(tmp_path: Path) -> No
         assert rows(library) == before
         found = library.search.find(condition(parse("approved label:warm guidance>7 blue")), limit=9)
         assert [each for each, _ in found] == [digest]
+
+
+def test_neither_a_save_nor_a_search_reads_a_whole_table(library: Stores) -> None:
+    """However many versions there are: every statement finds its rows by key."""
+    asked: list[tuple[str, Any]] = []
+    with library.database.read() as connection:
+        engine = connection.engine
+
+    def hear(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        asked.append((statement, parameters[0] if many else parameters))
+
+    event.listen(engine, "before_cursor_execute", hear)
+    kept = library.documents.put(snapshot("t1"))
+    digest, _ = library.versions.save("poster", lambda n: version(n, kept, label="warm"))
+    library.remarks.add(Remark(version=digest, what="approved", holds=True, created="2026", author="Ada"))
+    library.reproductions.add(reproduction(digest))
+    queries = (
+        "cfg>7", "blue", '"a blue hour"', "wa*", "label:warm*", "label:w?rm", "label:warm-1", "task:t*", "-blue",
+        "model:tiny*", "version:abcd", "snapshot:abcd", "seed:7", "seed>7", "after:2026",
+    )  # fmt: skip
+    for text in queries:
+        library.search.find(condition(parse(text)), limit=9, before=digest)
+    library.search.has_field(["guidance"])
+    library.search.fields()
+    event.remove(engine, "before_cursor_execute", hear)
+    plans = []
+    with library.database.read() as connection:
+        for statement, parameters in asked:
+            if statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                plans += [(row.detail, statement) for row in plan]
+    assert any("search_words USING PRIMARY KEY" in plan for plan, _ in plans)
+    assert [each for each in plans if each[0].startswith("SCAN search_")] == []
