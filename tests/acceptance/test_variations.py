@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.conftest import Command, node, painting, ramp, write
+from acceptance.conftest import SCENES, Command, node, painting, ramp, write
 
 from intaglio.cli.main import main
 from intaglio.core.errors import Cancelled, Conflict, Invalid, InvalidWorkflow, NotFound, Unavailable
@@ -322,7 +322,7 @@ def test_VAR_2_arms_share_what_is_before_them_and_their_seeds(
     arms = ["--arm", "A", "grade.brightness=0.8", "--arm", "B", "grade.brightness=1.2"]
     done = command("variations", "ab", graded, *arms, "--count", "4", "--note", "which headline?", "--yes")
     assert done.returncode == 0, done.stderr
-    assert "only grade.brightness, first.seed, grain.seed differ (8 of 8 runs checked on their records)" in done.stdout
+    assert "only grade.brightness differs within each pair (8 of 8 runs checked on their records)" in done.stdout
     [variation] = studio.variations.list()
     view = studio.variations.show(variation.id)
     for step in ("first", "grain"):
@@ -343,7 +343,10 @@ def test_VAR_2_arms_share_what_is_before_them_and_their_seeds(
         assert run["seeds"] == {step.id: step.seed.value for step in snapshot.plan.steps if step.seed}
         assert run["outputs"] == [{"step": "out", "asset": snapshot.outputs[0].asset}]
     page = (folder / "brief.md").read_text()
-    assert "| A 1 | grade.brightness=0.8, first.seed=" in page and "**only this differs**" in page
+    assert (
+        "| A 1 | grade.brightness=0.8 | first " in page
+        and "**only grade.brightness differs within each pair** (8 of 8 runs)" in page
+    )
     assert (folder / "sheet.png").is_file()
 
 
@@ -364,6 +367,7 @@ def test_VAR_2_seeds_walk_when_asked_and_the_brief_names_the_models(studio: Stud
     named = {"name": "scenes", "version": "v1", "digest": model.digest}
     assert all(run["models"] == {"base": {"model": named}, "refine": {"model": named}} for run in brief["runs"])
     for arms in (
+        {"A/../..": ["refine.guidance=2"], "B": ["refine.guidance=4"]},
         {"A": ["refine.guidance=2"]},
         {"A": ["refine.guidance=2"], "B": ["refine.strength=0.2"]},
         {"A": ["refine.guidance=2"], "B": ["refine.guidance=2"]},
@@ -562,3 +566,79 @@ def test_VAR_1_frames_lead_from_one_prompt_to_another(studio: Studio, simple: st
             studio.variations.interpolate(simple, **wrong)
     with pytest.raises(Invalid, match="not one to interpolate"):
         studio.variations.interpolate(simple, to_seed="1", node="nothing")
+
+
+def test_VAR_1_a_lora_is_swapped_or_weighed_and_its_neighbour_stays(studio: Studio, tmp_path: Path) -> None:
+    for name in ("ink", "dusk"):
+        studio.models.add(SCENES.parent / "adapters" / f"{name}.safetensors", name=name)
+    loras = [{"model": "ink", "weight": 0.5}, {"model": "dusk", "weight": 0.25}]
+    nodes = {"base": node("text-to-image", **painting(steps=1, width=64, height=64, loras=loras))}
+    version = studio.tasks.run(write(tmp_path / "l.json", "loras", nodes), annotation="x").version
+    settings = ["base.loras[0].weight=0.9", "base.loras[1].model=ink", "base.loras=[]"]
+    view = made(studio.variations.sweep(version, set=settings))
+    found = [
+        ([model.name for name, model in sorted(step.models.items()) if name != "model"], list(step.params["loras"]))
+        for step in (snapshot.plan.step("base") for snapshot in snapshots(studio, view))
+    ]
+    assert found == [
+        (["ink", "dusk"], [0.5, 0.25]),
+        (["ink", "dusk"], [0.9, 0.25]),
+        (["ink", "ink"], [0.5, 0.25]),
+        ([], []),
+    ]
+    assert (view.checked.verdict, view.checked.varied) == (CLEAN, ("base.loras",))
+
+
+def test_SEED_6_a_node_that_makes_several_pictures_walks_with_all_of_them(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(encode(ramp(8, 8)))
+    nodes = {
+        "base": node("text-to-image", count=2, seed=5, **painting(steps=1, width=64, height=64)),
+        "grain": node("film-grain", "base", seed=9),
+    }
+    version = studio.tasks.run(write(tmp_path / "b.json", "batch", nodes), annotation="x").version
+    view = made(studio.variations.walk(version, node="grain", count=2))
+    assert (seeds(studio, view, "grain[0]"), seeds(studio, view, "grain[1]")) == (["9", "10"], ["10", "11"])
+    assert [remark.note for remark in view.remarks if remark.what == "sheet"] == ["grain[0]", "grain[1]"]
+    assert view.checked.verdict == CLEAN
+    with pytest.raises(Invalid, match="not one to interpolate"):
+        studio.variations.interpolate(version, node="base", to_seed="1")
+
+
+def test_VAR_1_what_two_ask_for_at_once_is_begun_once(studio: Studio, graded: str) -> None:
+    """The second asks while the first was told what it takes and has written nothing down."""
+
+    def first(ahead: Ahead) -> None:
+        follow, _ = stop_after(1)
+        with pytest.raises(Cancelled):
+            studio.variations.walk(graded, node="grain", count=3, follow=follow)
+
+    view = made(studio.variations.walk(graded, node="grain", count=3, follow=Follow(told=first)))
+    assert [run.status for run in view.runs] == ["done"] * 3
+    assert len(studio.variations.list()) == 1
+
+
+def test_VAR_1_a_workflow_that_ends_in_a_version_makes_plain_runs(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(encode(ramp(8, 8)))
+    nodes = {
+        "in": node("reference-image", image="in.png"),
+        "grain": node("film-grain", "in"),
+        "form": node("form", "grain"),
+        "record": node("version-record", "form"),
+    }
+    version = studio.tasks.run(write(tmp_path / "f.json", "formed", nodes), annotation="the look").version
+    view = made(studio.variations.walk(version, count=2))
+    assert [run.status for run in view.runs] == ["done", "done"], "nobody is asked why each of them was made"
+    assert len(studio.versions.list()) == 1
+
+
+def test_VAR_1_pictures_are_written_out_and_nothing_is_overwritten(studio: Studio, graded: str, tmp_path: Path) -> None:
+    view = made(studio.variations.sweep(graded, set=["grade.brightness=0.5"]))
+    files = studio.variations.export(view.variation.id, tmp_path / "out", pictures=True)
+    assert [file.name for file in files] == ["brief.json", "brief.md", "sheet.png", "001-out.png", "002-out.png"]
+    for file, snapshot in zip(files[3:], snapshots(studio, view), strict=True):
+        assert file.read_bytes() == studio.assets.get(snapshot.outputs[0].asset)
+    assert studio.variations.export(view.variation.id, tmp_path / "out", pictures=True) == files
+    files[3].write_bytes(b"mine")
+    with pytest.raises(Conflict, match="other content"):
+        studio.variations.export(view.variation.id, tmp_path / "out", pictures=True)
+    assert files[3].read_bytes() == b"mine"

@@ -247,10 +247,8 @@ def _time(ahead: Ahead) -> str:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return "a second"
     if seconds < 120:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
@@ -291,11 +289,9 @@ def _words(view: VariationView) -> None:
 
 def verdict_words(view: VariationView) -> Iterator[str]:
     """What the records say, line by line."""
-    from intaglio.studio.vary_check import claim
-
     checked = view.checked
     over = f"{checked.runs} of {checked.cells} runs checked on their records"
-    yield f"verdict   {claim(checked)} ({over})"
+    yield f"verdict   {checked.claim} ({over})"
     for found in checked.found:
         runs = ", ".join(found.runs) if len(found.runs) < 6 else f"{len(found.runs)} runs"
         yield f"  {runs} against {found.against}: {found.words}"

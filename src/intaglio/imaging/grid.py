@@ -93,10 +93,11 @@ class _Layout:
         self.row_height = cell + (_CAPTION_HEIGHT if captions else 0) + GAP // 2
         self.head_height = _HEAD_HEIGHT if heads else 0
         self.top = MARGIN + (_TITLE_HEIGHT if title else 0) + (_SUBTITLE_HEIGHT if subtitle else 0)
-        self.block_height = self.head_height + len(lines) * self.row_height + _BLOCK_GAP
+        self.block_gap = _BLOCK_GAP if len(lines) > 1 else 0
+        self.block_height = self.head_height + len(lines) * self.row_height + self.block_gap
         least = 420 if title else 0
         self.width = max(2 * MARGIN + self.head_width + self.columns * (cell + GAP // 2) - GAP // 2, least)
-        self.height = self.top + self.blocks * self.block_height - _BLOCK_GAP - GAP // 2 + MARGIN
+        self.height = self.top + self.blocks * self.block_height - self.block_gap - GAP // 2 + MARGIN
 
     def drawn(self) -> Image:
         """The sheet."""

@@ -243,8 +243,12 @@ class Variations:
         if dry_run:
             return ahead
         follow.told(ahead)
-        write_down(self._parts, draft)
-        return self._carried(draft.variation, follow, begun=False)
+        with self._parts.database.write():
+            # Somebody may have asked for the same meanwhile: two of one are of no use.
+            begun = self._unfinished(draft.variation)
+            if begun is None:
+                write_down(self._parts, draft)
+        return self._carried(begun or draft.variation, follow, begun=False)
 
     def _unfinished(self, wanted: Variation) -> Variation | None:
         """What is unfinished of an earlier request of the same."""

@@ -13,6 +13,7 @@ from intaglio.core.plan import Plan
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.variation import Variation, VariationRemark
+from intaglio.core.variation_rules import target
 from intaglio.core.version import Version
 from intaglio.store import disk
 from intaglio.studio.export import file_names
@@ -43,6 +44,7 @@ def brief(
         "varied": list(checked.varied),
         "axes": plain(variation.axes),
         "verdict": checked.verdict,
+        "claim": checked.claim,
         "contaminated": [plain(found) for found in checked.found],
         "no effect": list(checked.no_effect),
         "failed": list(checked.failed),
@@ -83,6 +85,7 @@ def _run(parts: Parts, variation: Variation, state: CellRun) -> dict[str, Any]:
 
 def markdown(found: dict[str, Any]) -> str:
     """The brief as a page to read."""
+    done = sum(bool(run["outputs"]) for run in found["runs"])
     lines = [f"# {_title(found)}", ""]
     lines += [
         f"- version: {found['version']['name']} (`{found['version']['digest']}`)",
@@ -91,7 +94,7 @@ def markdown(found: dict[str, Any]) -> str:
     ]
     if found["note"]:
         lines.append(f"- why: {_cell(found['note'])}")
-    lines.append(f"- verdict: **{found['verdict']}**")
+    lines.append(f"- verdict: **{found['claim']}** ({done} of {len(found['runs'])} runs)")
     for each in found["contaminated"]:
         lines.append(f"  - {', '.join(each['runs'])} against {each['against']}: {_cell(each['words'])}")
     for name in ("no effect", "failed", "remarks"):
@@ -118,13 +121,18 @@ def _row(run: dict[str, Any]) -> str:
     }
     cells = [
         run["label"],
-        ", ".join(run["changes"]) or "none",
+        ", ".join(_without_seeds(run["changes"])) or "none",
         ", ".join(f"{step} {seed}" for step, seed in run["seeds"].items()),
         ", ".join(sorted(models)),
         run["task"] or run["status"],
         ", ".join(f"`{output['asset'][7:19]}`" for output in run["outputs"]) or run["status"],
     ]
     return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+
+
+def _without_seeds(changes: Sequence[str]) -> list[str]:
+    """What was changed beside seeds, which have a place of their own."""
+    return [change for change in changes if target(change)[1] != "seed"]
 
 
 def _cell(text: str) -> str:

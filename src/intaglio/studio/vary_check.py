@@ -29,13 +29,15 @@ class Contamination:
 
 @dataclass(frozen=True)
 class Checked:
-    """What the records say: the verdict over `runs` of `cells`, what was varied, and where it is contaminated.
+    """What the records say: the verdict over `runs` of `cells`, the same as a sentence, what was varied, and what else
+    was found to differ.
 
     `no_effect` names changes that left every picture as it was, `failed` the cells that have none, `remarks` what else
     one should know: it does not touch the comparison.
     """
 
     verdict: str
+    claim: str
     runs: int
     cells: int
     varied: tuple[str, ...]
@@ -66,6 +68,7 @@ def check(parts: Parts, variation: Variation, base: Snapshot, states: Sequence[C
     verdict = CONTAMINATED if found else CLEAN if runs else UNCHECKED
     return Checked(
         verdict=verdict,
+        claim=_claim(variation, verdict),
         runs=len(runs),
         cells=len(variation.cells),
         varied=varied(variation),
@@ -79,17 +82,21 @@ def check(parts: Parts, variation: Variation, base: Snapshot, states: Sequence[C
 
 
 def varied(variation: Variation) -> tuple[str, ...]:
-    """What differs between the cells by intention, in the order met: "base.guidance", "base.seed"."""
+    """What differs between the cells by intention, in the order met: "base.guidance", "base.seed".
+
+    The seeds of a test are none of it: the arms of a pair have the same.
+    """
     names = (target(change) for cell in variation.cells for change in cell.changes)
-    return tuple(dict.fromkeys(f"{node}.{name}" for node, name in names))
+    return tuple(dict.fromkeys(f"{node}.{name}" for node, name in names if variation.what != "ab" or name != "seed"))
 
 
-def claim(checked: Checked) -> str:
+def _claim(variation: Variation, verdict: str) -> str:
     """The verdict in a sentence: "only base.guidance differs"."""
-    names = checked.varied
-    if checked.found or not checked.runs:
-        return checked.verdict
-    return f"only {', '.join(names) or 'nothing'} differ{'' if len(names) > 1 else 's'}"
+    if verdict != CLEAN:
+        return verdict
+    names = varied(variation)
+    words = f"only {', '.join(names) or 'nothing'} differ{'' if len(names) > 1 else 's'}"
+    return f"{words} within each pair" if variation.what == "ab" else words
 
 
 def named(cell: Cell) -> frozenset[Target]:

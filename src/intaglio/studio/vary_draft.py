@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,7 @@ from intaglio.studio.queue import new_task_id
 from intaglio.studio.vary_plan import Ground, Planned, targets
 
 MAX_CELLS = 2000
+_ARM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _BASE = "base"
 
 
@@ -114,7 +116,7 @@ def more(
     """Many runs with these settings and fresh seeds, all else pinned. `of` is the variation that chose the settings."""
     _check_count(count)
     seeds = fresh_seeds(parts, ground, node, count)
-    wanted = [Wanted((place,), _seeds_label(each), tuple(settings), each) for place, each in enumerate(seeds)]
+    wanted = [Wanted((place,), _run_label(place, each), tuple(settings), each) for place, each in enumerate(seeds)]
     axis = Axis(name="run", values=tuple(str(place + 1) for place in range(count)))
     return _drafted(parts, ground, "more", [axis], wanted, [*settings, str(count), node, of], note)
 
@@ -145,6 +147,9 @@ def _walked_pairs(ground: Ground, node: str, count: int) -> list[dict[str, int]]
 def _check_arms(arms: Mapping[str, Sequence[str]]) -> None:
     if len(arms) < 2:
         raise Invalid("a test needs two arms or more", hint="Give --arm A node.x=1 --arm B node.x=2.")
+    for arm in arms:
+        if not _ARM.fullmatch(arm):  # it becomes a part of file names
+            raise Invalid(f"{arm[:60]!r} is no name for an arm", hint="Use letters, digits, _ and -, at most 40.")
     together = {arm: targets(settings) for arm, settings in arms.items()}
     everything = set().union(*together.values())
     for arm, settings in arms.items():
@@ -192,8 +197,9 @@ def _short_label(changes: Sequence[str]) -> str:
     return ", ".join(change.partition(".")[2] for change in changes) or _BASE
 
 
-def _seeds_label(seeds: Mapping[str, int]) -> str:
-    return "seed " + " ".join(str(seed) for seed in seeds.values())
+def _run_label(place: int, seeds: Mapping[str, int]) -> str:
+    """The seed, where it is one; several are too long for a label."""
+    return f"seed {next(iter(seeds.values()))}" if len(seeds) == 1 else f"run {place + 1}"
 
 
 def _drafted(

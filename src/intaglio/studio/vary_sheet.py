@@ -15,7 +15,7 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.variation import Variation
 from intaglio.studio.parts import Parts
 from intaglio.studio.thumbnails import first_frame
-from intaglio.studio.vary_check import Checked, affected, claim
+from intaglio.studio.vary_check import Checked, affected
 from intaglio.studio.vary_run import CellRun
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _claim(checked: Checked) -> str:
     """What the sheet says of itself: it is what the records say."""
     missing = checked.cells - checked.runs
     where = f": {checked.found[0].words}" if checked.found else ""
-    return claim(checked) + where + (f"; {missing} not there" if missing else "")
+    return checked.claim + where + (f"; {missing} not there" if missing else "")
 
 
 class _Sheet:
@@ -97,10 +97,10 @@ class _Sheet:
             return [("", list(everything))], [], True
         if variation.what == "ab":
             arms = [
-                (f"{arm}", [at.get((side, pair)) for pair in range(len(axes[1].values))])
+                (self._arm(arm), [at.get((side, pair)) for pair in range(len(axes[1].values))])
                 for side, arm in enumerate(axes[0].values)
             ]
-            return arms, list(axes[1].values), False
+            return arms, [f"pair {pair}" for pair in axes[1].values], False
         # The last axis makes the columns, all others together the rows.
         rows: dict[tuple[int, ...], list[int | None]] = {}
         for index, cell in enumerate(variation.cells):
@@ -108,6 +108,12 @@ class _Sheet:
         last = axes[-1].name.partition(".")[2]
         heads = [f"{last}={value}" for value in axes[-1].values]
         return [(self._row_head(place), row) for place, row in rows.items()], heads, False
+
+    def _arm(self, arm: str) -> str:
+        """The name of an arm and what it sets, for the head of its row."""
+        cell = next(cell for cell in self._variation.cells if cell.arm == arm)
+        own = (change.partition(".")[2] for change in cell.changes)
+        return f"{arm}: {', '.join(change for change in own if not change.startswith('seed='))}"
 
     def _around_base(self) -> list[tuple[str, list[int | None]]]:
         """One row for each parameter, the base first in each."""
