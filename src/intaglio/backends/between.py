@@ -5,6 +5,7 @@ At both ends nothing is mixed and nothing is replaced: there it is the plain pic
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -76,15 +77,17 @@ def _noise(pipeline: Any, seed: int, position: float) -> Iterator[None]:
 
 
 def slerp(first: Any, second: Any, position: float) -> Any:
-    """The noise at `position` (0 to 1) on the great circle between two: as strong as they are, at every position."""
-    torch = library("torch")
-    a, b = first.double(), second.double()
-    cosine = torch.clamp((a * b).sum() / (a.norm() * b.norm()), -1, 1)
-    angle = torch.arccos(cosine)
-    if float(torch.sin(angle)) < _STRAIGHT:
-        return torch.lerp(a, b, position).to(first.dtype)
-    mixed = (torch.sin((1 - position) * angle) * a + torch.sin(position * angle) * b) / torch.sin(angle)
-    return mixed.to(first.dtype)
+    """The noise at `position` (0 to 1) on the great circle between two: as strong as they are, at every position.
+
+    Computed on the processor, where the noise comes from, so that it is the same whatever device takes it.
+    """
+    a, b = first.cpu().double(), second.cpu().double()
+    cosine = float((a * b).sum() / (a.norm() * b.norm()))
+    angle = math.acos(max(-1.0, min(1.0, cosine)))
+    near, far = 1 - position, position
+    if math.sin(angle) >= _STRAIGHT:
+        near, far = (math.sin(share * angle) / math.sin(angle) for share in (near, far))
+    return (near * a + far * b).to(first)
 
 
 @contextmanager
