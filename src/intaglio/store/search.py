@@ -21,7 +21,7 @@ from intaglio.core.version import Version
 from intaglio.store.database import Database
 from intaglio.store.rows import VERSIONS, digest_starts_with, starts_with
 from intaglio.store.schema import search_names, search_numbers, search_words, versions
-from intaglio.store.search_blocks import FULL, SIZE, Column, bits_of, place_of, places_of, unpack
+from intaglio.store.search_blocks import FULL, SIZE, Column, bits_of, place_of, places_of, union, unpack
 from intaglio.store.search_index import facts_now, fill
 
 Bits = dict[int, int]
@@ -119,7 +119,7 @@ class _Looking:
     def __init__(self, connection: Connection, asked: Condition) -> None:
         self._connection = connection
         self._asked = asked
-        self._whole: dict[Condition, Bits] = {}
+        self._known: dict[tuple[Condition, tuple[int, ...]], Bits] = {}
 
     def newest(self, end: int) -> Iterator[int]:
         """The versions that are found, by `seq`, from `end` down."""
@@ -160,8 +160,10 @@ class _Looking:
             case Phrase(field, words):
                 together = All(tuple(Word(field, pair) for pair in pairs(words)))
                 return {}, self._sets(together, blocks)[1]
-        found = self._leaf(asked, blocks)
-        return found, found
+        key = asked, tuple(blocks)
+        if key not in self._known:
+            self._known[key] = self._leaf(asked, blocks)
+        return self._known[key], self._known[key]
 
     def _all(self, parts: tuple[Condition, ...], blocks: list[int]) -> tuple[Bits, Bits]:
         sure, maybe = dict.fromkeys(blocks, FULL), dict.fromkeys(blocks, FULL)
@@ -180,11 +182,11 @@ class _Looking:
                 return {row.block: Column(row.places).between(first, last) for row in rows}
             case Named(field, name):
                 return self._names(_NAMES.where(search_names.c.name == name), field, blocks)
-            case Pattern(field, _, True):
-                return self._named(asked, field, blocks)
-        if asked not in self._whole:
-            self._whole[asked] = self._fitting(asked) if isinstance(asked, Pattern) else self._beginning(asked)
-        return self._whole[asked]
+            case Pattern(field, _, named):
+                return self._named(asked, field, blocks) if named else self._fitting(asked, blocks)
+            case Begins():
+                return self._beginning(asked)
+        raise TypeError(asked)
 
     def _unpacked(self, statement: Select[Any], **values: object) -> Bits:
         return {row.block: unpack(row.places) for row in self._connection.execute(statement, values)}
@@ -206,22 +208,22 @@ class _Looking:
                 found.setdefault(row.block, []).append(row.place)
         return {block: bits_of(places) for block, places in found.items()}
 
-    def _fitting(self, asked: Pattern) -> Bits:
-        """All versions with a word that fits; the words of a field lie together, so it is looked at once."""
+    def _fitting(self, asked: Pattern, blocks: list[int]) -> Bits:
+        """The versions with a word that fits."""
         rows = self._connection.execute(
             select(search_words).where(
-                search_words.c.field == asked.field, starts_with(search_words.c.word, asked.start)
+                search_words.c.field == asked.field,
+                starts_with(search_words.c.word, asked.start),
+                search_words.c.block.in_(blocks),
             )
         )
-        found: Bits = {}
+        found: dict[int, list[bytes]] = {}
         for row in rows:
             if " " not in row.word and asked.fits(row.word):
-                found[row.block] = found.get(row.block, 0) | unpack(row.places)
-        return found
+                found.setdefault(row.block, []).append(row.places)
+        return {block: union(sets) for block, sets in found.items()}
 
-    def _beginning(self, asked: Condition) -> Bits:
-        if not isinstance(asked, Begins):
-            raise TypeError(asked)
+    def _beginning(self, asked: Begins) -> Bits:
         column: ColumnElement[str] = versions.c.snapshot if asked.of == "snapshot" else versions.c.digest
         found: Bits = {}
         for seq in self._connection.execute(

@@ -1,7 +1,7 @@
 """Sets of versions, 4096 to a block, as bits: how they are kept in tables, and how they are put together.
 
 A version is in block `seq >> 12`, at the place of its other 12 bits. In memory a set of places is one integer. Kept,
-it is the places as 16-bit numbers while they are fewer than 256, and else 512 bytes of bits: little-endian, both.
+it is the places as 16-bit numbers while they are fewer than 64, and else 512 bytes of bits: little-endian, both.
 All numbers of one field in one block are one column: their count (4 bytes), the distinct keys in order (8 bytes each,
 signed), how many bytes each one's places take (2 each), and the places.
 """
@@ -18,10 +18,9 @@ from intaglio.core.errors import Damaged
 SHIFT = 12
 SIZE = 1 << SHIFT
 FULL = (1 << SIZE) - 1
-_LAST = SIZE - 1
 _BYTES = SIZE // 8
-_FEW = _BYTES // 2
-_COUNT = 4
+_FEW = 64  # more places are put together faster as bits
+_COUNT, _ONE = 4, 2
 _HANDFUL = 32  # so few are put together faster one by one
 
 REPAIR = "Make the search tables again with: intaglio versions reindex"
@@ -44,7 +43,7 @@ def bits_of(places: Iterable[int]) -> int:
     flags = bytearray(b"0") * SIZE
     try:
         for place in places:
-            flags[_LAST - place] = 49  # "1"
+            flags[~place] = 49  # "1", counted from the end
     except IndexError as error:
         raise Damaged(_DAMAGED, hint=REPAIR) from error
     return int(flags, 2)
@@ -70,6 +69,17 @@ def unpack(data: bytes) -> int:
     if len(data) == _BYTES:
         return int.from_bytes(data, "little")
     return bits_of(_array("H", data))
+
+
+def union(kept: Iterable[bytes]) -> int:
+    """All places of several sets that were kept."""
+    bits, few = 0, []
+    for data in kept:
+        if len(data) == _BYTES:
+            bits |= int.from_bytes(data, "little")
+        else:
+            few.append(data)
+    return bits | bits_of(_array("H", b"".join(few)))
 
 
 class Column:
@@ -126,19 +136,13 @@ class Column:
         low, high = bisect_left(self.keys, first), bisect_right(self.keys, last)
         if low >= high:
             return 0
-        start = sum(self._lengths[:low])
-        lengths = self._lengths[low:high]
-        if max(lengths) < _BYTES:
-            return bits_of(_array("H", self._places[start : start + sum(lengths)]))
-        bits, few = 0, []
-        for length in lengths:
-            data = self._places[start : start + length]
-            if length == _BYTES:
-                bits |= int.from_bytes(data, "little")
-            else:
-                few.append(data)
+        if len(self._places) == _ONE * len(self.keys):  # each number is one version's own
+            return bits_of(_array("H", self._places[_ONE * low : _ONE * high]))
+        start, parts = sum(self._lengths[:low]), []
+        for length in self._lengths[low:high]:
+            parts.append(self._places[start : start + length])
             start += length
-        return bits | bits_of(_array("H", b"".join(few)))
+        return union(parts)
 
 
 def _array(kind: str, data: bytes) -> array[int]:
