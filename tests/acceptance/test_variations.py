@@ -284,6 +284,7 @@ def test_VAR_1_what_was_cancelled_goes_on_by_the_same_call_or_by_its_id(studio: 
     assert [run.status for run in view.runs] == ["done"] * 4
     assert len(studio.variations.list()) == 1
     assert [run.task for run in view.runs[:2]] == [run.task for run in half.runs[:2]], "what was done is not run again"
+    assert [run.steps + run.reused for run in view.runs] == [5] * 4, "a step of two attempts is one step"
     assert studio.variations.resume(variation.id).remarks == view.remarks, "nothing is said twice"
     assert len({run.task for run in made(studio.variations.sweep(graded, set=["grade.brightness=0.2"])).runs}) == 2
 
@@ -475,6 +476,16 @@ def test_VAR_3_the_winner_runs_at_volume_with_fresh_recorded_seeds(
             f"{name}.seed={seed}" for seed in drawn
         ]
     assert studio.variations.brief(test.id)["winner"]["note"] == "brighter sells"
+
+
+def test_VAR_3_no_seed_is_drawn_twice_nor_that_of_the_version(
+    studio: Studio, graded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = int(base_seed(studio, graded, "grain"))
+    drawn = iter([own, 5, 5, own, 5, 6, 7])
+    monkeypatch.setattr("intaglio.core.seeds.draw_random", lambda: next(drawn))
+    view = made(studio.variations.more(graded, count=3, node="grain"))
+    assert seeds(studio, view, "grain") == ["5", "6", "7"]
 
 
 def test_VAR_3_more_of_a_version_and_of_a_run_of_a_sweep(studio: Studio, graded: str) -> None:

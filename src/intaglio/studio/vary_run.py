@@ -66,8 +66,9 @@ def _state(parts: Parts, cell: int, task: Task) -> CellRun:
         task=task.id,
         status=task.status,
         note=task.error.message if task.error else "",
-        steps=len(ran),
-        reused=len(records) - len(ran),
+        steps=len({record.step for record in ran}),
+        # What an earlier attempt ran, and a later one took over, was run.
+        reused=len({record.step for record in records} - {record.step for record in ran}),
         seconds=sum(record.seconds for record in ran),
     )
 
