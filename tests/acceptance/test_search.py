@@ -230,6 +230,8 @@ def test_VER_7_a_search_that_was_spoilt_is_told_and_mended(studio: Studio, poste
     assert named(studio, "one") == []
     checked = command("library", "check")
     assert checked.returncode != 0
+    assert "is not found by said 'one'" in checked.stdout + checked.stderr
+    assert "its perceptual hash is damaged" in checked.stdout + checked.stderr
     assert "versions reindex" in checked.stdout + checked.stderr
     assert "1 version can be found again" in command("versions", "reindex").stdout
     assert named(studio, "one") == ["v1"]
