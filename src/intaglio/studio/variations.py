@@ -268,7 +268,7 @@ class Variations:
         return Ahead(variation, f"{version.workflow.name}/{version.name}", taken, begun)
 
     def _carried(self, variation: Variation, follow: Follow, *, begun: bool) -> VariationView:
-        if begun:
+        if begun and not all(state.done for state in states(self._parts, variation)):
             follow.told(self._ahead(variation, begun=True))
         carry_on(self._parts, variation, watch=follow.watch, ran=lambda run: follow.ran(variation, run))
         self._conclude(variation, follow.watch)
