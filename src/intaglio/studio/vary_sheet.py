@@ -77,7 +77,7 @@ class _Sheet:
 
         rows, heads, captions = self._laid_out()
         longest = max(len(row) for _, row in rows)
-        wrap = min(longest, _WRAP) if len(rows) > 1 else _columns(longest)
+        wrap = -(-longest // -(-longest // _WRAP)) if len(rows) > 1 else _columns(longest)
         cell = _cell_size(len(rows) * -(-longest // wrap) * wrap)
         lines = [
             Line(head, [self._place(index, cell, self._caption(index, head) if captions else "") for index in row])
@@ -163,7 +163,7 @@ class _Sheet:
 
 def _columns(count: int) -> int:
     """A row for few, about a square for many."""
-    return count if count <= _WRAP // 2 else min(_WRAP * 2, math.ceil(math.sqrt(count)))
+    return count if count <= _WRAP // 2 else min(_WRAP * 2, -(-count // math.isqrt(count)))
 
 
 def _cell_size(count: int) -> int:
