@@ -57,14 +57,19 @@ PLAIN = Form()
 def form_of(nodes: Iterable[tuple[NodeType, Mapping[str, Json]]]) -> Form | None:
     """What nodes, each with its parameters, ask for together; None when none of them makes a version.
 
-    Everything that any form asks is asked, once; of two questions about a field the first counts. Raises ValueError.
+    Everything that any form asks is asked, once, in the order of the nodes; of two questions about a field the first
+    counts. Raises ValueError.
     """
     due, questions, fields = False, dict[str, None](), dict[str, str]()
     for node_type, params in nodes:
         due = due or node_type.role in ("form", "version")
         if node_type.role == "form":
             questions[_text(node_type, params, "question").strip() or QUESTION] = None
-            fields = {**parse_fields(_text(node_type, params, "fields")), **fields}
+            fields |= {
+                name: asked
+                for name, asked in parse_fields(_text(node_type, params, "fields")).items()
+                if name not in fields
+            }
     return Form(tuple(questions) or (QUESTION,), fields) if due else None
 
 
