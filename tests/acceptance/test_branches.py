@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from acceptance.conftest import Command
 
-from intaglio.core.errors import Conflict, InvalidWorkflow, NotFound
+from intaglio.core.errors import Conflict, Invalid, InvalidWorkflow, NotFound, StorageFailed
+from intaglio.core.record import plain
+from intaglio.core.workflow import parse_workflow
 from intaglio.studio.open import Studio
 
 
@@ -137,7 +139,7 @@ def test_VER_5_a_conflict_is_shown_and_never_guessed(
     assert refused.returncode == 2 and "--theirs grain" in refused.stderr
     assert studio.workflows.show("B") == before
     kept = studio.workflows.take("B", choices={"grain": "ours"})
-    assert kept.workflow is not None and studio.workflows.show("B")[0].nodes["grain"].params["amount"] == 0.5
+    assert kept.merged.kept and studio.workflows.show("B") == before
     assert not studio.workflows.take("B", make=False).merged.clashes, "what was decided is not asked again"
     studio.workflows.add(change(plain_chain, "grain", amount=0.8))
     studio.workflows.take("B", choices={"grain": "theirs"})
@@ -178,3 +180,94 @@ def test_VER_5_a_change_is_applied_to_all_or_to_none(studio: Studio, plain_chain
         studio.versions.apply("plain/v1..v2", ["nobody"])
     with pytest.raises(Conflict, match="no version before it"):
         studio.versions.apply("plain/v1", ["B"])
+
+
+def test_VER_5_what_was_set_for_a_run_belongs_to_the_branch(studio: Studio, plain_chain: Path) -> None:
+    studio.tasks.run(plain_chain, set=["grain.amount=0.2"], annotation="one")
+    branch = studio.workflows.branch("v1", "B")
+    assert branch.base.digest == studio.workflows.show("plain@1")[1].digest
+    assert studio.workflows.take("B").workflow is None, "the base did not change"
+    assert studio.workflows.tree()[0].branches[0].waiting == 0
+    studio.workflows.add(change(plain_chain, "grain", amount=0.9))
+    assert [str(clash) for clash in studio.workflows.take("B", make=False).merged.clashes] == [
+        "grain.amount 0.3 -> 0.9; here it is 0.2"
+    ]
+
+
+def test_VER_5_an_edited_branch_does_not_run_an_old_reference_picture(
+    studio: Studio, plain_chain: Path, tmp_path: Path
+) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    document = studio.workflows.show("B")[0]
+    edited = plain(document)
+    edited["nodes"]["in"]["params"]["image"] = "other.png"
+    studio.workflows.add(parse_workflow(edited))
+    with pytest.raises(Invalid, match=r"other\.png"):
+        studio.tasks.run("B")
+
+
+def test_VER_5_what_was_shown_is_what_is_made(studio: Studio, plain_chain: Path) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    studio.workflows.add(change(plain_chain, "grain", amount=0.7))
+    shown = studio.workflows.take("B", make=False)
+    studio.workflows.add(change(plain_chain, "big", factor=3))
+    with pytest.raises(Conflict, match="changed since it was shown"):
+        studio.workflows.take("B", basis=shown.basis)
+    assert studio.workflows.show("B")[1].version == 1
+    again = studio.workflows.take("B", make=False)
+    assert studio.workflows.take("B", basis=again.basis).workflow is not None
+
+
+def test_VER_5_what_is_taken_into_production_takes_it_out_of_it(
+    studio: Studio, plain_chain: Path, command: Command
+) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    studio.versions.approve(studio.tasks.run("B", annotation="its first").version)
+    studio.workflows.add(change(plain_chain, "grain", amount=0.7))
+    said = command("workflows", "take", "B", "--yes").stdout
+    assert "B is now @3, in discovery: it is no longer what was approved" in said
+    assert studio.workflows.show("B")[0].mode == "discovery"
+
+
+def test_VER_5_going_back_opens_what_was_taken_on_the_way(studio: Studio, plain_chain: Path) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    studio.tasks.run("B", annotation="its first")
+    studio.workflows.add(change(plain_chain, "grain", amount=0.7))
+    studio.workflows.take("B")
+    studio.tasks.run("B", annotation="with more grain")
+    assert studio.workflows.take("B", make=False).merged.taken == ()
+    studio.versions.roll_back("B/v1", annotation="back")
+    assert [str(edit) for edit in studio.workflows.take("B", make=False).merged.taken] == ["grain.amount 0.3 -> 0.7"]
+
+
+def test_VER_5_the_same_change_on_both_sides_is_settled(studio: Studio, plain_chain: Path) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    studio.versions.apply("plain/v1..plain/v1", ["B"])
+    studio.tasks.run(change(plain_chain, "grain", amount=0.6), annotation="two")
+    studio.versions.apply("plain/v1..v2", ["B"])
+    assert studio.workflows.take("B").workflow is None
+    studio.workflows.add(change(plain_chain, "grain", amount=0.65))
+    assert not studio.workflows.take("B", make=False).merged.clashes
+
+
+@pytest.mark.parametrize("name", ["B.yaml", "B.json", "D ", "D.."])
+def test_VER_5_a_branch_is_not_called_like_a_file(studio: Studio, plain_chain: Path, name: str) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    with pytest.raises(Invalid, match="would be taken for a file"):
+        studio.workflows.branch("v1", name)
+
+
+def test_VER_5_what_can_only_be_read_can_be_looked_at(studio: Studio, plain_chain: Path) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    studio.workflows.add(change(plain_chain, "grain", amount=0.7))
+    studio._parts.database.read_only = True
+    assert studio.workflows.take("B", make=False).merged.taken
+    assert studio.versions.apply("plain/v1..plain/v1", ["B"], make=False)
+    with pytest.raises(StorageFailed):
+        studio.workflows.take("B")

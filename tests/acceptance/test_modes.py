@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from acceptance.conftest import SCENES, Command, node, painting, write
 
-from intaglio.core.errors import AnnotationMissing, Conflict, Unfixed, UnpinnedModel, UnpinnedSeed
+from intaglio.core.errors import AnnotationMissing, Cancelled, Conflict, Unfixed, UnpinnedModel, UnpinnedSeed
 from intaglio.core.record import plain
 from intaglio.core.version import standing
+from intaglio.core.workflow import parse_workflow
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.drift import Warning
 from intaglio.studio.open import Studio
@@ -249,3 +250,80 @@ def test_VER_3_editing_what_is_in_production_says_that_it_leaves_it(
         assert "warning: plain @2 is in production; this becomes plain @3, in discovery" in said
     assert "warning" not in command("tasks", "run", str(plain_chain)).stderr
     assert studio.tasks.run("plain@2").status == "done"
+
+
+def test_VER_3_a_part_of_a_run_is_not_approved(studio: Studio, tmp_path: Path) -> None:
+    nodes = {"base": node("text-to-image", count=3, **painting())}
+    whole = studio.tasks.run(write(tmp_path / "batch.json", "batch", nodes), annotation="three")
+    part = studio.versions.reproduce(whole.version, only="base[2]").task
+    digest, _ = studio.versions.save(part.id, annotation="one of them")
+    with pytest.raises(Conflict, match="not every picture of base"):
+        studio.versions.approve(digest)
+    with pytest.raises(Conflict, match="not every picture of base"):
+        studio.tasks.pin(part.id)
+    assert studio.workflows.show("batch")[1].version == 1
+
+
+def test_SEED_3_only_what_a_finished_run_had_is_pinned(studio: Studio, plain_chain: Path) -> None:
+    with pytest.raises(Cancelled):
+        studio.tasks.run(plain_chain, watch=Watch(cancelled=lambda: True))
+    with pytest.raises(Conflict, match="only what a finished run had"):
+        studio.tasks.pin(studio.tasks.list()[0].id)
+
+
+def test_VER_4_a_reference_picture_that_is_called_something_else_is_named(studio: Studio, plain_chain: Path) -> None:
+    studio.versions.approve(studio.tasks.run(plain_chain, annotation="one").version)
+    document = plain(studio.workflows.show("plain")[0])
+    document["nodes"]["in"]["params"]["image"] = "other.png"
+    studio.workflows.add(parse_workflow(document))
+    (warning,) = studio.workflows.warnings("plain")
+    assert (warning.code, warning.node, warning.new) == ("file.differs", "in", "other.png")
+
+
+def test_VER_4_production_without_an_approved_version_is_said(studio: Studio, plain_chain: Path) -> None:
+    run = studio.tasks.run(plain_chain, annotation="one")
+    studio.versions.approve(run.version)
+    studio.versions.reject(run.version, note="too loud after all")
+    (warning,) = studio.workflows.warnings("plain")
+    assert warning.code == "approval.gone" and "rejected" in warning.message
+    studio.versions.reject(run.version, holds=False)
+    assert standing(studio.versions.remarks(run.version)).approval == "approved", "the approval stands again"
+    assert studio.workflows.warnings("plain") == []
+
+
+def test_VER_6_an_approved_version_is_approved_again_to_return_to_it(studio: Studio, plain_chain: Path) -> None:
+    first = studio.tasks.run(plain_chain, annotation="one")
+    second = studio.tasks.run(plain_chain, set=["grain.amount=0.5"], annotation="two")
+    studio.versions.approve(first.version)
+    assert studio.versions.approve(second.version).superseded == "plain@2"
+    back = studio.versions.approve(first.version)
+    assert back.workflow is not None and studio.workflows.show("plain")[1] == back.workflow
+    assert studio.workflows.tree()[0].approved == "v1"
+    assert seeds(studio, studio.tasks.run("plain").id) == seeds(studio, first.id)
+    with pytest.raises(Conflict, match="approved already"):
+        studio.versions.approve(first.version)
+
+
+def test_VER_6_going_back_out_of_production_is_said_and_runs_anywhere(
+    studio: Studio, plain_chain: Path, tmp_path: Path, command: Command
+) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.versions.approve(studio.tasks.run(plain_chain, set=["grain.amount=0.5"], annotation="two").version)
+    done = command("versions", "rollback", "v1", "--annotation", "back")
+    assert "warning: plain @2 is in production; this becomes plain @3, in discovery" in done.stderr
+    (tmp_path / "reference.png").unlink()
+    assert studio.tasks.run("plain").status == "done", "its reference picture is known"
+    with pytest.raises(Conflict, match="nothing to go back to"):
+        studio.versions.roll_back("v1", annotation="and again")
+
+
+def test_VER_6_adding_earlier_content_makes_it_the_newest(studio: Studio, plain_chain: Path) -> None:
+    first = studio.workflows.add(plain_chain)
+    text = plain_chain.read_text()
+    plain_chain.write_text(text.replace("0.3", "0.4"))
+    studio.workflows.add(plain_chain)
+    plain_chain.write_text(text)
+    back = studio.workflows.add(plain_chain)
+    assert (back.version, back.digest) == (3, first.digest)
+    assert studio.workflows.show("plain")[1] == back
+    assert studio.tasks.run(plain_chain).workflow.version == 3

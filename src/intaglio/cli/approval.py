@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import App, common, say
+from intaglio.cli.app import App, common, say, warn
 
 if TYPE_CHECKING:
     from intaglio.core.workflow import Pin
@@ -31,8 +31,11 @@ def approve(app: App, version: str, note: str, author: str, no_pin: bool) -> Non
             return
         say(f"workflow {done.workflow.name} @{done.workflow.version} is in production, with these pins:")
         _pins(pins)
+        if done.superseded:
+            say(f"{done.superseded}, which was newer, says something else; it is kept, and no longer the newest")
 
-    app.show({"version": done.digest, "remark": done.remark, "workflow": done.workflow, "pins": pins}, words)
+    record = {"version": done.digest, "remark": done.remark, "workflow": done.workflow, "pins": pins}
+    app.show({**record, "superseded": done.superseded}, words)
 
 
 @click.command()
@@ -45,7 +48,11 @@ def rollback(app: App, version: str, label: str, annotation: str, no_annotation:
     """Go back to an earlier version: the next version is what that was, and so is the workflow. Nothing is run."""
     with app.open() as studio:
         digest, made = studio.versions.roll_back(
-            version, label=label, annotation=annotation, no_annotation=no_annotation
+            version,
+            label=label,
+            annotation=annotation,
+            no_annotation=no_annotation,
+            warn=lambda warning: warn(app, [warning]),
         )
         earlier = studio.versions.find(made.restores)[1]
 

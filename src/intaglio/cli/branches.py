@@ -113,10 +113,10 @@ def take(
     with app.open() as studio:
         found = studio.workflows.take(branch, nodes=only, choices=chosen, make=False)
         merged = found.merged
-        open_ = bool(merged.taken or merged.kept or merged.clashes)
+        open_ = bool(merged.taken or merged.kept or merged.clashes or (yes and merged.there))
         if open_ and _agreed(app, [found], yes):
-            found = studio.workflows.take(branch, nodes=only, choices=chosen)
-    app.show(found, lambda: _carried([found], shown=not yes and is_terminal(sys.stdin)))
+            found = studio.workflows.take(branch, nodes=only, choices=chosen, basis=found.basis)
+    app.show(found, lambda: _carried([found], shown=not yes and is_terminal(sys.stdin), made=yes))
 
 
 @click.command()
@@ -134,8 +134,8 @@ def apply(
     with app.open() as studio:
         found = studio.versions.apply(change, branches, choices=chosen, make=False)
         if any(one.merged.taken or one.merged.clashes for one in found) and _agreed(app, found, yes):
-            found = studio.versions.apply(change, branches, choices=chosen)
-    app.show(found, lambda: _carried(found, shown=not yes and is_terminal(sys.stdin)))
+            found = studio.versions.apply(change, branches, choices=chosen, basis=[one.basis for one in found])
+    app.show(found, lambda: _carried(found, shown=not yes and is_terminal(sys.stdin), made=yes))
 
 
 def _choices(theirs: Sequence[str], ours: Sequence[str]) -> Mapping[str, Side]:
@@ -158,19 +158,26 @@ def _agreed(app: App, found: Sequence[Carried], yes: bool) -> bool:
     return click.confirm("Make these changes?")
 
 
-def _carried(found: Sequence[Carried], *, shown: bool) -> None:
+def _carried(found: Sequence[Carried], *, shown: bool, made: bool) -> None:
     for one in found:
         if not shown:
             _changes(one)
         if one.workflow is not None:
-            say(f"{one.name} is now @{one.workflow.version}")
+            left = ", in discovery: it is no longer what was approved" if one.left_production else ""
+            say(f"{one.name} is now @{one.workflow.version}{left}")
             for pin in one.merged.unpinned:
-                say(f"  no longer pinned: {pin}; approve a new version, or run it in discovery")
+                say(f"  no longer pinned: {pin}")
     if any(one.merged.clashes for one in found):
         say("Nothing was changed. Where both sides changed a node, say which counts: --theirs NODE or --ours NODE.")
     elif not shown and all(one.workflow is None for one in found):
-        open_ = any(one.merged.taken or one.merged.kept for one in found)
-        say("Nothing was changed; do it with --yes." if open_ else "There is nothing to take over.")
+        if any(one.merged.taken or one.merged.kept for one in found):
+            say(
+                "It stays as it is here, and will not be asked again."
+                if made
+                else "Nothing was changed; do it with --yes."
+            )
+        else:
+            say("There is nothing to take over.")
 
 
 def _changes(one: Carried) -> None:

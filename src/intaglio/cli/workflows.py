@@ -31,7 +31,7 @@ def add(app: App, file: str) -> None:
 
     with app.open() as studio:
         document = read_workflow(Path(file))
-        warn(app, studio.workflows.warnings(document))
+        warn(app, studio.workflows.warnings(document, adding=True))
         reference = studio.workflows.add(document)
     app.show(reference, lambda: say(f"{reference.name} @{reference.version}  {short(reference.digest)}"))
 

@@ -100,26 +100,48 @@ def merge(
 
     `choices` says for a node which side counts where both changed it.
     """
-    chosen = choices or {}
-    taken, there, kept, clashes = [], [], [], []
+    found = _Sorted([], [], [], [])
+    by_node: dict[str, list[Edit]] = {}
     for edit in edits(ancestor, theirs):
-        if nodes is not None and edit.node not in nodes:
-            continue
-        if _is_made(edit, ours):
-            there.append(edit)
-        elif not (mine := _against(edit, ancestor, ours, theirs)) or chosen.get(edit.node) == "theirs":
-            taken.append(edit)
-        elif chosen.get(edit.node) == "ours":
-            kept.append(edit)
-        else:
-            clashes.append(Clash(edit, mine))
-    result = _made(ours, taken, theirs)
-    if not clashes:
-        clashes = list(_loose_wires(ours, result, taken))
+        by_node.setdefault(edit.node, []).append(edit)
+    for node, changes in by_node.items():
+        if nodes is None or node in nodes:
+            _sort(changes, ancestor, ours, theirs, (choices or {}).get(node), found)
+    result = _made(ours, found.taken, theirs)
+    clashes = found.clashes or list(_loose_wires(result, found.taken))
+    lists = tuple(found.taken), tuple(found.there), tuple(found.kept), tuple(clashes)
     if clashes:
-        return Merged(ours, tuple(taken), tuple(there), tuple(kept), tuple(clashes), ())
-    loosened = without_pins(result, _pinned_settings(taken))
-    return Merged(loosened, tuple(taken), tuple(there), tuple(kept), (), tuple(_lost(result, loosened)))
+        return Merged(ours, *lists, ())
+    loosened = without_pins(result, _pinned_settings(found.taken))
+    return Merged(loosened, *lists, tuple(_lost(result, loosened)))
+
+
+@dataclass(frozen=True)
+class _Sorted:
+    """Edits by what becomes of them."""
+
+    taken: list[Edit]
+    there: list[Edit]
+    kept: list[Edit]
+    clashes: list[Clash]
+
+
+def _sort(
+    changes: list[Edit], ancestor: Workflow, ours: Workflow, theirs: Workflow, choice: Side | None, into: _Sorted
+) -> None:
+    """What becomes of the changes of one node. Where its types differ it is taken as a whole or not at all."""
+    open_ = [edit for edit in changes if not _is_made(edit, ours)]
+    into.there.extend(edit for edit in changes if edit not in open_)
+    against = [_against(edit, ancestor, ours, theirs) for edit in open_]
+    if _types_differ(changes[0].node, ancestor, ours, theirs):
+        against = [next(filter(None, against), "")] * len(open_)
+    for edit, mine in zip(open_, against, strict=True):
+        if choice == "ours":
+            into.kept.append(edit)
+        elif not mine or choice == "theirs":
+            into.taken.append(edit)
+        else:
+            into.clashes.append(Clash(edit, mine))
 
 
 def ancestor_of(start: Workflow, taken: Iterable[tuple[Workflow, Collection[str]]]) -> Workflow:
@@ -175,15 +197,15 @@ def _against(edit: Edit, ancestor: Workflow, ours: Workflow, theirs: Workflow) -
     if not edit.setting:
         said = ", ".join(str(one) for one in changed)
         return "another node has this name" if edit.node not in ancestor.nodes else said
-    if edit.setting == "type" or _types_differ(edit.node, ancestor, ours):
+    if _types_differ(edit.node, ancestor, ours, theirs):
         # Settings of one type mean nothing to another.
         return ", ".join(str(one) for one in changed if not _is_made(one, theirs))
     value = _value(ours, edit)
     return "" if value == edit.before else f"it is {_word(value)}"
 
 
-def _types_differ(node: str, one: Workflow, other: Workflow) -> bool:
-    return node in one.nodes and node in other.nodes and one.nodes[node].type != other.nodes[node].type
+def _types_differ(node: str, *workflows: Workflow) -> bool:
+    return len({workflow.nodes[node].type for workflow in workflows if node in workflow.nodes}) > 1
 
 
 def _only(workflow: Workflow, node: str) -> dict[str, Node]:
@@ -194,6 +216,9 @@ def _made(ours: Workflow, taken: Iterable[Edit], theirs: Workflow) -> Workflow:
     """`ours` with edits made. New nodes come behind the others."""
     documents: dict[str, Any] = {name: plain(node) for name, node in ours.nodes.items()}
     for edit in taken:
+        if edit.setting and edit.node in ours.nodes and _types_differ(edit.node, ours, theirs):
+            documents[edit.node] = plain(theirs.nodes[edit.node])
+            continue
         if not edit.setting:
             if edit.after is None:
                 documents.pop(edit.node, None)
@@ -210,7 +235,7 @@ def _made(ours: Workflow, taken: Iterable[Edit], theirs: Workflow) -> Workflow:
     return replace(ours, nodes={name: parse_node(name, node) for name, node in documents.items()})
 
 
-def _loose_wires(ours: Workflow, result: Workflow, taken: Iterable[Edit]) -> Iterator[Clash]:
+def _loose_wires(result: Workflow, taken: Iterable[Edit]) -> Iterator[Clash]:
     """What keeps the result from being a graph: a wire from a node that is not there, or one that runs in a circle."""
     by_node = {edit.node: edit for edit in taken}
     graph: dict[str, set[str]] = {}

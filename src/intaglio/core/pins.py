@@ -11,7 +11,7 @@ from dataclasses import replace
 from intaglio.core.entries import owner
 from intaglio.core.plan import Plan, Step
 from intaglio.core.seeds import derive
-from intaglio.core.workflow import Mode, Pin, Workflow
+from intaglio.core.workflow import Mode, Node, Pin, Workflow
 
 
 def pinned(workflow: Workflow, plan: Plan) -> Workflow:
@@ -19,11 +19,11 @@ def pinned(workflow: Workflow, plan: Plan) -> Workflow:
 
     `plan` is one that was made of this workflow. Pins of nodes that it does not have are taken away.
     """
-    return replace(workflow, pins=pins_of(plan))
+    return replace(workflow, pins=pins_of(plan, workflow))
 
 
-def pins_of(plan: Plan) -> dict[str, Pin]:
-    """What each node of a plan was settled on, without those that had nothing to settle.
+def pins_of(plan: Plan, workflow: Workflow) -> dict[str, Pin]:
+    """What each node of a plan of that workflow was settled on, without those that had nothing to settle.
 
     The seed of a node is that of its first picture; those of the others are derived from it. Where they are not (a plan
     that was put together by hand), the node has no one seed, and gets no pin for it.
@@ -31,16 +31,32 @@ def pins_of(plan: Plan) -> dict[str, Pin]:
     by_node: dict[str, list[Step]] = {}
     for step in plan.steps:
         by_node.setdefault(step.node, []).append(step)
-    found = {node: _pin(sorted(steps, key=lambda step: step.index)) for node, steps in by_node.items()}
+    found = {
+        node: _pin(sorted(steps, key=lambda step: step.index), workflow.nodes.get(node))
+        for node, steps in by_node.items()
+    }
     return {node: pin for node, pin in found.items() if pin != Pin()}
 
 
-def _pin(steps: list[Step]) -> Pin:
+def left_out(plan: Plan, workflow: Workflow) -> list[str]:
+    """The nodes of a workflow that a plan lacks pictures of: it is a part of one, as a single picture of a batch."""
+    places: dict[str, set[int]] = {}
+    for step in plan.steps:
+        places.setdefault(step.node, set()).add(step.index)
+    return [
+        name
+        for name, node in workflow.nodes.items()
+        if places.get(name, set()) != set(range(len(places.get(name, ())))) or len(places.get(name, ())) < node.count
+    ]
+
+
+def _pin(steps: list[Step], node: Node | None) -> Pin:
     first = steps[0]
     return Pin(
         seed=_seed(steps),
         models={name: model.digest for name, model in first.models.items() if model.digest},
         assets={name: asset.address for name, asset in first.assets.items()},
+        files={name: str(node.params[name]) for name in first.assets if node is not None and name in node.params},
     )
 
 
@@ -72,6 +88,7 @@ def _loosened(pin: Pin, names: set[str]) -> Pin:
         seed="" if "seed" in names else pin.seed,
         models={name: digest for name, digest in pin.models.items() if owner(name) not in names},
         assets={name: address for name, address in pin.assets.items() if name not in names},
+        files={name: file for name, file in pin.files.items() if name not in names},
     )
 
 

@@ -136,7 +136,9 @@ def _term(text: str, match: re.Match[str]) -> Term:
     quoted = value.startswith('"')
     if quoted:
         value = _ESCAPED.sub(r"\1", value[1:-1])
-    literal = quoted and bool(set("*?") & set(value))
+    # What is no plain word is taken as it stands, as if it were quoted.
+    plain = not quoted and (_BARE_VALUE if match["name"] else _BARE).fullmatch(value)
+    literal = not plain and bool(set("*?") & set(value))
     name, compare = (match["name"] or "").casefold(), (match["compare"] or ":").lstrip(":")
     if not name and not quoted:
         if value == "NOT":

@@ -92,19 +92,19 @@ class Standing:
 def standing(remarks: Iterable[Remark]) -> Standing:
     """What the remarks on one version, oldest first, come to.
 
-    Approved and rejected undo each other; either is taken back only while it holds. A tag is there once, however often
+    The last judgement counts; when it is taken back, the one before it stands again. A tag is there once, however often
     it was given. A comment or annotation is taken back by its own words. What else was said changes nothing.
     """
-    judged: Remark | None = None
+    judgements: list[Remark] = []
     legacy = False
     tags: dict[str, None] = {}
     said: dict[str, list[Remark]] = {COMMENT: [], ANNOTATION: []}
     for remark in remarks:
         if remark.what in (APPROVED, REJECTED):
             if remark.holds:
-                judged = remark
-            elif judged is not None and judged.what == remark.what:
-                judged = None
+                judgements.append(remark)
+            while not remark.holds and judgements and judgements[-1].what == remark.what:
+                judgements.pop()
         elif remark.what == TAG:
             tags |= {remark.value: None}
             if not remark.holds:
@@ -114,6 +114,7 @@ def standing(remarks: Iterable[Remark]) -> Standing:
         elif remark.what in said:
             kept = said[remark.what]
             said[remark.what] = [*kept, remark] if remark.holds else [one for one in kept if one.note != remark.note]
+    judged = judgements[-1] if judgements else None
     return Standing(
         approval="" if judged is None else "approved" if judged.what == APPROVED else "rejected",
         by=judged.author if judged else "",

@@ -50,12 +50,14 @@ class Node:
 class Pin:
     """What an approval captured for a node: its seed, and its models by digest, where they stand ("model", "loras[0]").
 
-    `assets` are its reference files by address, by parameter. Production uses it.
+    `assets` are its reference files by address, by parameter, and `files` what the workflow called them then: a pin of
+    a file that it calls something else now is no answer to where that is. Production uses it.
     """
 
     seed: str = ""
     models: Mapping[str, str] = EMPTY
     assets: Mapping[str, str] = later(EMPTY)
+    files: Mapping[str, str] = later(EMPTY)
 
 
 @record
@@ -152,13 +154,13 @@ def _pin(node_id: str, value: object, nodes: Mapping[str, Node]) -> Pin:
     if node_id not in nodes:
         raise InvalidWorkflow("is pinned, but is not a node of this workflow", node=node_id, field="pins")
     pin = _mapping(value, node_id, "pins")
-    _known(pin, {"seed", "models", "assets"}, node_id)
-    held = {name: _mapping(pin.get(name, {}), node_id, f"pins.{name}") for name in ("models", "assets")}
+    _known(pin, {"seed", "models", "assets", "files"}, node_id)
+    held = {name: _mapping(pin.get(name, {}), node_id, f"pins.{name}") for name in ("models", "assets", "files")}
     texts = {
         name: {key: _text(value, node_id, f"pins.{name}.{key}") for key, value in values.items()}
         for name, values in held.items()
     }
-    return Pin(seed=_seed(pin.get("seed", ""), node_id), models=texts["models"], assets=texts["assets"])
+    return Pin(seed=_seed(pin.get("seed", ""), node_id), **texts)
 
 
 def _seed(value: object, node_id: str) -> str:

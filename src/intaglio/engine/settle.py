@@ -87,12 +87,14 @@ def pinned_or(workflow: Workflow, item: Checked, name: str, typed: str) -> str:
 def file_or_pin(workflow: Workflow, item: Checked, name: str, resources: Resources) -> str:
     """The reference file that counts: in production the one an approval captured, where it did.
 
-    So it is in discovery for a relative path when there is no folder that it could start from.
+    So it is in discovery for a relative path when there is no folder that it could start from, and the path is the one
+    that it was captured for.
     """
     pin, typed = workflow.pins.get(item.id), str(item.given[name])
-    if pin is not None and name in pin.assets and (workflow.mode == "production" or not resources.is_file(typed)):
-        return pin.assets[name]
-    return typed
+    if pin is None or name not in pin.assets:
+        return typed
+    same = pin.files.get(name) == typed and not resources.is_file(typed)
+    return pin.assets[name] if workflow.mode == "production" or same else typed
 
 
 def fixed_seed(workflow: Workflow, item: Checked) -> ExecutedSeed | None:

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from intaglio.core.errors import AnnotationMissing, Conflict, Invalid
-from intaglio.core.pins import in_mode, pins_of
+from intaglio.core.pins import in_mode, left_out, pins_of
 from intaglio.core.plan import Plan, WorkflowRef
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Reason, Task
 from intaglio.core.version import APPROVED, Remark, Version, standing
 from intaglio.core.workflow import Mode, Node, Pin, Workflow
-from intaglio.studio.drift import configured, is_archived
+from intaglio.studio.branching import with_known_files
+from intaglio.studio.drift import Warning, approved, configured, leaves_production, refuse_archived
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import check_alone
 from intaglio.studio.remarks import say
@@ -26,12 +27,14 @@ from intaglio.studio.saving import check_reason, version_record
 @dataclass(frozen=True)
 class Approved:
     """A version that was approved. `workflow` is the version of its workflow that holds the pins, in production; None
-    when nothing was captured."""
+    when nothing was captured. `superseded` is the newest version of the workflow before, where that said something else
+    ("Summer@5"), "" where not."""
 
     digest: str
     version: Version
     remark: Remark
     workflow: WorkflowRef | None
+    superseded: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,23 @@ def approve(parts: Parts, digest: str, version: Version, *, note: str, author: s
     name = version.workflow.name
     snapshot = parts.documents.get(Snapshot, version.snapshot)
     with parts.database.write():
-        if is_archived(parts, name):
-            raise Conflict(
-                f"workflow {name} is archived", hint=f"Bring it back first: intaglio workflows revive {name}"
-            )
+        refuse_archived(parts, name)
+        newest, number, content = parts.workflows.get(name)
         reference = _into_production(parts, name, snapshot) if pin else None
         value = f"{reference.name}@{reference.version}" if reference else ""
-        remark = say(parts, digest, APPROVED, value=value, note=note, author=author, refuse_if=_approved_already(pin))
-    return Approved(digest, version, remark, reference)
+        latest = approved(parts, name)
+        is_it = latest is not None and latest[0] == digest and (reference is None or reference.digest == content)
+        remark = say(parts, digest, APPROVED, value=value, note=note, author=author, refuse_if=_already(is_it))
+    held = reference is None or parts.documents.get(Workflow, reference.digest).nodes == newest.nodes
+    return Approved(digest, version, remark, reference, "" if held else f"{name}@{number}")
 
 
-def _approved_already(pin: bool) -> Callable[[Sequence[Remark]], str]:
+def _already(is_it: bool) -> Callable[[Sequence[Remark]], str]:
+    """Refuses to approve what is the approved version, and in production as it was captured."""
+
     def why(earlier: Sequence[Remark]) -> str:
         now = standing(earlier)
-        again = [one for one in earlier if one.what == APPROVED and one.holds]
-        if now.approval != APPROVED or (pin and not again[-1].value):
+        if now.approval != APPROVED or not is_it:
             return ""
         return f"is approved already, by {now.by} on {now.when[:10]}"
 
@@ -74,9 +79,13 @@ def _approved_already(pin: bool) -> Callable[[Sequence[Remark]], str]:
 
 
 def _into_production(parts: Parts, name: str, snapshot: Snapshot) -> WorkflowRef:
-    """Keep what a run settled as the newest version of its workflow. Raises Unfixed, UnpinnedSeed, UnpinnedModel."""
+    """Keep what a run settled as the newest version of its workflow.
+
+    Raises Conflict for a part of a run, Unfixed, UnpinnedSeed, UnpinnedModel.
+    """
     document = parts.documents.get(Workflow, snapshot.plan.workflow.digest)
-    fixed = replace(document, name=name, pins=pins_of(snapshot.plan), mode="production")
+    _check_whole(snapshot.plan, document)
+    fixed = replace(document, name=name, pins=pins_of(snapshot.plan, document), mode="production")
     try:
         check_alone(parts, fixed)
     except Invalid as error:
@@ -86,18 +95,33 @@ def _into_production(parts: Parts, name: str, snapshot: Snapshot) -> WorkflowRef
     return WorkflowRef(name=name, version=number, digest=digest)
 
 
+def _check_whole(plan: Plan, document: Workflow) -> None:
+    if lacking := left_out(plan, document):
+        raise Conflict(
+            f"this run is a part of its workflow: it has not every picture of {', '.join(lacking)}",
+            hint="Take the version or task that it is a part of.",
+        )
+
+
 def pin(parts: Parts, task: Task) -> Pinned:
     """Capture what a task ran with into its workflow as pins, as the workflow's next version; its mode stays.
 
     What a person changed in the workflow since stays changed: a seed is captured for a node that is still of its type,
-    a model or file where the workflow still names it so. Raises NotFound.
+    a model or file where the workflow still names it so. Raises NotFound, Conflict (it did not finish, or is a part).
     """
+    if not task.snapshot:
+        raise Conflict(
+            f"task {task.id} is {task.status}; only what a finished run had can be pinned",
+            hint=f"Go on with it first: intaglio tasks resume {task.id}",
+        )
     plan = parts.documents.get(Plan, task.plan)
     ran = parts.documents.get(Workflow, plan.workflow.digest)
+    _check_whole(plan, ran)
     with parts.database.write():
+        refuse_archived(parts, task.workflow.name)
         latest, _, _ = parts.workflows.get(task.workflow.name)
         pins, left = dict(latest.pins), []
-        for node, found in pins_of(plan).items():
+        for node, found in pins_of(plan, ran).items():
             if node not in latest.nodes or latest.nodes[node].type != ran.nodes[node].type:
                 left.append(f"{node}: the workflow has no such node any more")
                 continue
@@ -113,7 +137,8 @@ def _where_still_named(pin: Pin, ran: Node, latest: Node) -> tuple[Pin, list[str
     models = {name: value for name, value in pin.models.items() if configured(ran, name) == configured(latest, name)}
     assets = {name: value for name, value in pin.assets.items() if ran.params.get(name) == latest.params.get(name)}
     gone = sorted((pin.models.keys() - models.keys()) | (pin.assets.keys() - assets.keys()))
-    return Pin(seed=pin.seed, models=models, assets=assets), gone
+    files = {name: file for name, file in pin.files.items() if name in assets}
+    return Pin(seed=pin.seed, models=models, assets=assets, files=files), gone
 
 
 def switch(parts: Parts, name: str, mode: Mode) -> WorkflowRef:
@@ -122,19 +147,25 @@ def switch(parts: Parts, name: str, mode: Mode) -> WorkflowRef:
     Raises NotFound, Conflict (it is in that mode), Unfixed, UnpinnedSeed, UnpinnedModel.
     """
     with parts.database.write():
+        refuse_archived(parts, name)
         latest, number, _ = parts.workflows.get(name)
         if latest.mode == mode:
-            raise Conflict(f"workflow {name} @{number} is in {mode} already")
+            raise Conflict(
+                f"workflow {name} @{number} is in {mode} already", hint=f"See it with: intaglio workflows show {name}"
+            )
         other = in_mode(latest, mode)
         check_alone(parts, other)
         number, digest = parts.workflows.add(other, newest=True)
     return WorkflowRef(name=name, version=number, digest=digest)
 
 
-def roll_back(parts: Parts, digest: str, version: Version, reason: Reason) -> tuple[str, Version]:
+def roll_back(
+    parts: Parts, digest: str, version: Version, reason: Reason, warn: Callable[[Warning], None]
+) -> tuple[str, Version]:
     """The next version, which is what an earlier one was: its workflow is the newest again, its snapshot is kept again.
 
-    Nothing is run. Raises AnnotationMissing, Invalid, Conflict (it is the newest already, or the label is taken).
+    Nothing is run; reference files stay known, wherever they were. `warn` hears when production is left by it. Raises
+    AnnotationMissing, Invalid, Conflict (it is the newest already, or the label is taken).
     """
     label = check_reason(reason)
     if not reason.given:
@@ -142,11 +173,18 @@ def roll_back(parts: Parts, digest: str, version: Version, reason: Reason) -> tu
     name = version.workflow.name
     snapshot = parts.documents.get(Snapshot, version.snapshot)
     ran = parts.tasks.get(version.task)
-    document = parts.documents.get(Workflow, snapshot.plan.workflow.digest)
+    document = with_known_files(parts, parts.documents.get(Workflow, snapshot.plan.workflow.digest), digest)
     with parts.database.write():
-        latest, newest = parts.versions.latest(name), parts.workflows.get(name)
-        if latest is not None and latest[0] == digest and newest[2] == snapshot.plan.workflow.digest:
-            raise Conflict(f"{name}/{version.name} is the newest, and its workflow too: there is nothing to go back to")
+        refuse_archived(parts, name)
+        latest, (newest, _, _) = parts.versions.latest(name), parts.workflows.get(name)
+        is_it = latest is not None and digest in (latest[0], latest[1].restores)
+        if is_it and (newest.nodes, newest.mode) == (document.nodes, document.mode):
+            raise Conflict(
+                f"{name} is at {version.name} already, and its workflow too: there is nothing to go back to",
+                hint=f"See what there is with: intaglio versions list --workflow {name}",
+            )
+        for warning in leaves_production(parts, document, again=True):
+            warn(warning)
         number, kept = parts.workflows.add(document, newest=True)
         reference = WorkflowRef(name=name, version=number, digest=kept)
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from intaglio.core.branch import Branch, WorkflowRemark
+from intaglio.core.canonical import digest_value
 from intaglio.core.errors import Conflict, Invalid, NotFound
 from intaglio.core.merge import Merged, Side, ancestor_of, merge
 from intaglio.core.pins import in_mode, pins_of
 from intaglio.core.plan import WorkflowRef
+from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.core.workflow import Mode, Pin, Workflow, parse_name
 from intaglio.studio import clock
-from intaglio.studio.drift import approved, is_archived
+from intaglio.studio.documents import SUFFIXES
+from intaglio.studio.drift import approved, is_archived, refuse_archived
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import check_alone
 from intaglio.studio.remarks import MAX_NOTE
@@ -44,11 +48,17 @@ class Direction:
 
 @dataclass(frozen=True)
 class Carried:
-    """Changes on their way into a workflow: what they come to, and the version of it that has them (None: not made)."""
+    """Changes on their way into a workflow: what they come to, and the version of it that has them (None: not made).
+
+    `basis` stands for what was looked at; what was shown is made by giving it back. `left_production`: the workflow was
+    in production, and is in discovery now, because it is no longer what was approved.
+    """
 
     name: str
     merged: Merged
     workflow: WorkflowRef | None
+    basis: str = ""
+    left_production: bool = False
 
 
 def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, version: str, note: str) -> Branch:
@@ -58,8 +68,10 @@ def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, ve
     files stay known, so that it runs wherever they were. `version` is the digest of the version it is taken from, ""
     for none. Raises InvalidWorkflow (the name), Conflict (the name is taken).
     """
-    pins = _known_files(parts, document, version)
-    derived = replace(document, name=parse_name(name), mode="discovery", pins=pins)
+    bare = replace(
+        document, pins={node: Pin(assets=pin.assets, files=pin.files) for node, pin in document.pins.items()}
+    )
+    derived = with_known_files(parts, replace(bare, name=_fit(parse_name(name)), mode="discovery"), version)
     note = _note(note)
     with parts.database.write():
         _check_free(parts, name)
@@ -72,19 +84,36 @@ def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, ve
     return made
 
 
-def _known_files(parts: Parts, document: Workflow, version: str) -> dict[str, Pin]:
-    """The reference files of a workflow as the version that it is taken from, or else its newest, ran with them."""
-    latest = (version, parts.versions.get(version)) if version else parts.versions.latest(document.name)
-    known = {node: pin.assets for node, pin in document.pins.items() if pin.assets}
-    if latest is not None:
-        plan = parts.documents.get(Snapshot, latest[1].snapshot).plan
-        ran = parts.documents.get(Workflow, plan.workflow.digest)
-        known |= {
-            node: pin.assets
-            for node, pin in pins_of(plan).items()
-            if pin.assets and node in document.nodes and ran.nodes[node] == document.nodes[node]
-        }
-    return {node: Pin(assets=assets) for node, assets in known.items()}
+def with_known_files(parts: Parts, document: Workflow, version: str = "", base: str = "") -> Workflow:
+    """The workflow with its reference files pinned as a version ran with them: the one of that digest, else the newest
+    of `base` (a workflow's name). So it runs although it is no file, and its relative paths start nowhere."""
+    latest = parts.versions.get(version) if version else None
+    if latest is None:
+        found = parts.versions.latest(base or document.name)
+        latest = found[1] if found else None
+    if latest is None:
+        return document
+    plan = parts.documents.get(Snapshot, latest.snapshot).plan
+    ran = parts.documents.get(Workflow, plan.workflow.digest)
+    pins = dict(document.pins)
+    for node, pin in pins_of(plan, ran).items():
+        held = document.nodes.get(node)
+        same = [name for name in pin.assets if held is not None and held.params.get(name) == pin.files.get(name)]
+        if same:
+            mine = pins.get(node, Pin())
+            pins[node] = replace(
+                mine,
+                assets={**mine.assets, **{name: pin.assets[name] for name in same}},
+                files={**mine.files, **{name: pin.files[name] for name in same}},
+            )
+    return replace(document, pins={node: pin for node, pin in pins.items() if pin != Pin()})
+
+
+def _fit(name: str) -> str:
+    """A name that is not taken for a file's, and that every file system keeps as it is. Raises Invalid."""
+    if Path(name).suffix.lower() in SUFFIXES or name != name.strip(" ."):
+        raise Invalid(f"{name!r} would be taken for a file, or cut short", hint="Choose a name without that ending.")
+    return name
 
 
 def _check_free(parts: Parts, name: str) -> None:
@@ -99,7 +128,8 @@ def archive(parts: Parts, name: str, *, note: str, holds: bool) -> WorkflowRemar
     with parts.database.write():
         parts.workflows.get(name)
         if is_archived(parts, name) == holds:
-            raise Conflict(f"workflow {name} is {'archived already' if holds else 'not archived'}")
+            state = "archived already" if holds else "not archived"
+            raise Conflict(f"workflow {name} is {state}", hint="See them with: intaglio workflows list --archived")
         remark = WorkflowRemark(
             workflow=name, what=ARCHIVED, holds=holds, note=note, created=clock.now(), author=parts.settings.author
         )
@@ -159,29 +189,42 @@ def _waiting(parts: Parts, branch: Branch, ours: Workflow) -> int:
 # -- carrying changes -------------------------------------------------------------------------------------------------
 
 
-def take(parts: Parts, name: str, *, nodes: Collection[str] | None, choices: Mapping[str, Side], make: bool) -> Carried:
+def take(
+    parts: Parts,
+    name: str,
+    *,
+    nodes: Collection[str] | None,
+    choices: Mapping[str, Side],
+    make: bool,
+    basis: str = "",
+) -> Carried:
     """What changed in the base of a branch since they were last the same; with `make`, taken over as its next version.
 
     `nodes` takes only those nodes. `choices` says for a node which side counts where both changed it. With conflicts
-    that nobody decided nothing is made. Raises NotFound, Conflict, InvalidWorkflow (it would be no graph).
+    that nobody decided nothing is made; nor when what was shown (`basis`) is no longer so. Raises NotFound, Conflict,
+    InvalidWorkflow (it would be no graph).
     """
-    with parts.database.write():
+    with parts.database.write() if make else parts.database.read():
         found = parts.branches.get(name)
         if found is None:
             parts.workflows.get(name)
             raise Conflict(f"workflow {name} is no branch of another", hint="See them with: intaglio workflows tree")
-        ours, _, _ = parts.workflows.get(name)
-        base, digest = _base(parts, found)
+        ours, _, digest = parts.workflows.get(name)
+        base, since = _base(parts, found)
         _check_nodes([*(nodes or ()), *choices], ours, base)
         merged = merge(_ancestor(parts, found), ours, base, nodes=nodes, choices=choices)
-        if make:
-            _refuse_clashes(name, merged)
-        if not make or not (merged.taken or merged.kept):
-            return Carried(name, merged, None)
-        reference = _keep(parts, name, merged)
+        shown = Carried(name, merged, None, f"{digest} {since}")
+        if not make:
+            return shown
+        _refuse_moved([shown], [basis] if basis else [])
+        _refuse_clashes(name, merged)
         settled = {edit.node for edit in (*merged.taken, *merged.there, *merged.kept)}
-        _remark(parts, name, TOOK, value=digest, nodes=tuple(sorted(settled)))
-    return Carried(name, merged, reference)
+        if not settled:
+            return shown
+        done = _keep(parts, shown, with_known_files(parts, merged.workflow, base=found.base.name))
+        result = done.workflow.digest if done.workflow else digest
+        _remark(parts, name, TOOK, value=since, since=result, nodes=tuple(sorted(settled)))
+    return done
 
 
 def apply(
@@ -192,28 +235,30 @@ def apply(
     *,
     choices: Mapping[str, Side],
     make: bool,
+    basis: Sequence[str] = (),
 ) -> list[Carried]:
     """What changed in the workflow from one version to another, applied to other workflows: to all of them or none.
 
-    Raises NotFound, Conflict (something in the way that nobody decided), InvalidWorkflow.
+    Raises as `take`.
     """
     before, after = (_document(parts, version) for _, version in (first, last))
-    with parts.database.write():
+    with parts.database.write() if make else parts.database.read():
         found = []
         for name in dict.fromkeys(branches):
-            ours, _, _ = parts.workflows.get(name)
-            found.append(Carried(name, merge(before, ours, after, choices=choices), None))
+            ours, _, digest = parts.workflows.get(name)
+            found.append(Carried(name, merge(before, ours, after, choices=choices), None, digest))
         if not make:
             return found
+        _refuse_moved(found, basis)
         for one in found:
             _refuse_clashes(one.name, one.merged)
         return [_applied(parts, one, first[0], last[0]) if one.merged.taken else one for one in found]
 
 
 def _applied(parts: Parts, one: Carried, since: str, value: str) -> Carried:
-    reference = _keep(parts, one.name, one.merged)
+    done = _keep(parts, one, with_known_files(parts, one.merged.workflow, value))
     _remark(parts, one.name, APPLIED, value=value, since=since, nodes=tuple(sorted(_nodes(one.merged))))
-    return replace(one, workflow=reference)
+    return done
 
 
 def _nodes(merged: Merged) -> set[str]:
@@ -234,11 +279,27 @@ def _remark(parts: Parts, workflow: str, what: str, *, value: str, since: str = 
     )
 
 
-def _keep(parts: Parts, name: str, merged: Merged) -> WorkflowRef:
-    """The next version of a workflow. In production it may no longer be fixed; running it says so."""
-    check_alone(parts, in_mode(merged.workflow, "discovery"))
-    number, digest = parts.workflows.add(merged.workflow, newest=True)
-    return WorkflowRef(name=name, version=number, digest=digest)
+def _keep(parts: Parts, shown: Carried, result: Workflow) -> Carried:
+    """Keep the next version of a workflow, if it is another. What was in production is in discovery from then on."""
+    refuse_archived(parts, shown.name)
+    if not shown.merged.taken:
+        return shown
+    result = in_mode(result, "discovery")
+    check_alone(parts, result)
+    left = parts.workflows.get(shown.name)[0].mode == "production"
+    number, digest = parts.workflows.add(result, newest=True)
+    reference = WorkflowRef(name=shown.name, version=number, digest=digest)
+    return replace(shown, workflow=reference, left_production=left)
+
+
+def _refuse_moved(found: Sequence[Carried], basis: Sequence[str]) -> None:
+    """Raises Conflict when something is not as it was when it was shown."""
+    if basis and [one.basis for one in found] != list(basis):
+        names = ", ".join(one.name for one in found)
+        raise Conflict(
+            f"{names}, or what is taken from, was changed since it was shown",
+            hint="Nothing was changed. Look at it again.",
+        )
 
 
 def _refuse_clashes(name: str, merged: Merged) -> None:
@@ -249,7 +310,8 @@ def _refuse_clashes(name: str, merged: Merged) -> None:
     node = merged.clashes[0].edit.node
     raise Conflict(
         f"both sides changed {name}: {words}{more}",
-        hint=f"Nothing was changed. Say which side counts: --theirs {node} or --ours {node}.",
+        hint=f"Nothing was changed. Say which side counts: --theirs {node} or --ours {node}. A wire that would hang "
+        "asks for the other node too (--node), or for another source here first.",
     )
 
 
@@ -260,10 +322,29 @@ def _check_nodes(names: Sequence[str], *workflows: Workflow) -> None:
 
 
 def _ancestor(parts: Parts, branch: Branch) -> Workflow:
-    """What a branch and its base last had in common, node by node."""
+    """What a branch and its base last had in common, node by node. What was taken over on a way that the branch went
+    back from (`versions rollback`) is open again."""
+    line = _line(parts, branch.name)
     said = [remark for remark in parts.branches.remarks(branch.name) if remark.what == TOOK]
-    states = [(parts.documents.get(Workflow, remark.value), remark.nodes) for remark in said]
+    states = [
+        (parts.documents.get(Workflow, remark.value), remark.nodes)
+        for remark in said
+        if _content(parts.documents.get(Workflow, remark.since)) in line
+    ]
     return ancestor_of(parts.documents.get(Workflow, branch.base.digest), states)
+
+
+def _line(parts: Parts, name: str) -> list[str]:
+    """The contents that led to the newest one of a workflow; going back to one leaves out what came between."""
+    line: list[str] = []
+    for _, _, digest, _ in reversed(parts.workflows.history(name)):
+        content = _content(parts.documents.get(Workflow, digest))
+        line = [*line[: line.index(content)], content] if content in line else [*line, content]
+    return line
+
+
+def _content(workflow: Workflow) -> str:
+    return digest_value("nodes", plain(workflow.nodes))
 
 
 def _base(parts: Parts, branch: Branch) -> tuple[Workflow, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intaglio.core.codec import digest as digest_of
-from intaglio.core.errors import IntaglioError
+from intaglio.core.errors import Conflict, IntaglioError
 from intaglio.core.plan import Plan, Step
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
@@ -21,7 +21,7 @@ _SHOWN = 19  # of a digest: "blake3:" and twelve digits
 @dataclass(frozen=True)
 class Warning:
     """One thing about a workflow that its user should know before it runs; `code` is "model.differs",
-    "archived" or "production.left".
+    "file.differs", "approval.gone", "archived" or "production.left".
 
     For a model that differs `node` and `name` say where it stands, `old` is what the approved version was made with and
     `new` what is configured now, in words.
@@ -48,21 +48,38 @@ def approved(parts: Parts, workflow: str) -> tuple[str, Version] | None:
 
 def warnings(parts: Parts, workflow: Workflow) -> list[Warning]:
     """What is to be known about a workflow before it runs: that its branch is archived, and, in production, each model
-    that is now another than the one its approved version was made with."""
+    and reference file that is now another than the one its approved version was made with."""
     found = list(_archived(parts, workflow.name))
-    base = approved(parts, workflow.name) if workflow.mode == "production" else None
-    if base is not None:
-        found += _models(parts, workflow, *base)
+    if workflow.mode == "production":
+        base = approved(parts, workflow.name)
+        found += _models(parts, workflow, *base) if base else _disowned(parts, workflow)
     return found
 
 
-def leaves_production(parts: Parts, workflow: Workflow) -> list[Warning]:
-    """What is to be known before a workflow in discovery becomes the newest of a name that is in production."""
+def _disowned(parts: Parts, workflow: Workflow) -> Iterator[Warning]:
+    """That what is in production was approved, and is not any more."""
+    for digest in parts.remarks.approved_of(workflow.name)[-1:]:
+        version, now = parts.versions.get(digest), standing(parts.remarks.of(digest))
+        name = f"{version.workflow.name}/{version.name}"
+        yield Warning(
+            "approval.gone",
+            "",
+            "",
+            name,
+            now.approval or "not approved",
+            f"workflow {workflow.name} is in production, but {name} is {now.approval or 'no longer approved'}",
+            f"Approve a version, or put it into discovery: intaglio workflows mode {workflow.name} discovery",
+        )
+
+
+def leaves_production(parts: Parts, workflow: Workflow, *, again: bool = False) -> list[Warning]:
+    """What is to be known before a workflow in discovery becomes the newest of a name that is in production; content
+    that its name had before does so only when it is added `again`."""
     if workflow.mode == "production" or all(name != workflow.name for name, *_ in parts.workflows.list()):
         return []
     newest, number, _ = parts.workflows.get(workflow.name)
     known = {digest for _, _, digest, _ in parts.workflows.history(workflow.name)}
-    if newest.mode != "production" or digest_of(workflow) in known:
+    if newest.mode != "production" or (digest_of(workflow) in known and not again):
         return []
     name = workflow.name
     return [
@@ -76,6 +93,12 @@ def leaves_production(parts: Parts, workflow: Workflow) -> list[Warning]:
             f"Run production with {name}@{number}, or approve a version of the new one.",
         )
     ]
+
+
+def refuse_archived(parts: Parts, name: str) -> None:
+    """Raises Conflict for a workflow that was put away."""
+    if is_archived(parts, name):
+        raise Conflict(f"workflow {name} is archived", hint=f"Bring it back first: intaglio workflows revive {name}")
 
 
 def is_archived(parts: Parts, workflow: str) -> bool:
@@ -106,6 +129,7 @@ def _archived(parts: Parts, name: str) -> Iterator[Warning]:
 def _models(parts: Parts, workflow: Workflow, digest: str, version: Version) -> Iterator[Warning]:
     plan = parts.documents.get(Snapshot, version.snapshot).plan
     name = f"{version.workflow.name}/{version.name}"
+    yield from _files(workflow, plan, name)
     for node_id, step in _first_steps(plan).items():
         node = workflow.nodes.get(node_id)
         if node is None:
@@ -118,6 +142,26 @@ def _models(parts: Parts, workflow: Workflow, digest: str, version: Version) -> 
                 new = _differs(parts, reference, model.digest, step) if reference else ""
                 if new:
                     yield _warning(node_id, slot, old, new, name, runs=runs, pinned=pins.get(slot, ""))
+
+
+def _files(workflow: Workflow, plan: Plan, version: str) -> Iterator[Warning]:
+    """Reference files that the workflow calls something else than when they were captured: production runs the old."""
+    for node_id, step in _first_steps(plan).items():
+        node, pin = workflow.nodes.get(node_id), workflow.pins.get(node_id)
+        for name, asset in step.assets.items():
+            typed = str(node.params.get(name, "")) if node is not None else ""
+            if pin is None or name not in pin.assets or not typed or typed == pin.files.get(name, typed):
+                continue
+            yield Warning(
+                "file.differs",
+                node_id,
+                name,
+                f"{pin.files[name]} ({asset.digest[:_SHOWN]})",
+                typed,
+                f"node {node_id!r}, {name}: {version} was made with {pin.files[name]}; configured now is {typed}; "
+                "production runs the pinned one",
+                "To change over, run it in discovery and approve the version that it makes.",
+            )
 
 
 def configured(node: Node, slot: str) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from intaglio.core.merge import Side
     from intaglio.studio.approval import Approved
     from intaglio.studio.branching import Carried
+    from intaglio.studio.drift import Warning
 
 MIN_PREFIX = 6
 
@@ -237,29 +238,44 @@ class Versions:
         return approve(self._parts, digest, version, note=note, author=author, pin=pin)
 
     def roll_back(
-        self, reference: str | Path, *, label: str = "", annotation: str = "", no_annotation: bool = False
+        self,
+        reference: str | Path,
+        *,
+        label: str = "",
+        annotation: str = "",
+        no_annotation: bool = False,
+        warn: Callable[[Warning], None] = lambda warning: None,
     ) -> tuple[str, Version]:
         """Go back to an earlier version: the next one is what that was, and so is its workflow. Nothing is run.
+
+        `warn` hears when the workflow leaves production by it.
 
         Raises AnnotationMissing, Invalid, Conflict (there is nothing to go back to, or the label is taken).
         """
         from intaglio.studio.approval import roll_back
 
         reason = Reason(label=label, annotation=annotation, none=no_annotation)
-        return roll_back(self._parts, *self.find(reference), reason)
+        return roll_back(self._parts, *self.find(reference), reason, warn)
 
     def apply(
-        self, change: str, to: Sequence[str], *, choices: Mapping[str, Side] | None = None, make: bool = True
+        self,
+        change: str,
+        to: Sequence[str],
+        *,
+        choices: Mapping[str, Side] | None = None,
+        make: bool = True,
+        basis: Sequence[str] = (),
     ) -> builtins.list[Carried]:
         """Apply what changed in the workflow from one version to another ("sunset/v7..v9") to other workflows.
 
-        One version alone means from its parent to it. `make` False only shows it. All of them are changed, or none:
+        One version alone means from its parent to it. `make` False only shows it, and what it showed is made by giving
+        back each `basis`. All of them are changed, or none:
         raises Conflict while both sides changed a setting and `choices` does not say which counts.
         """
         from intaglio.studio.branching import apply
 
         first, last = self._range(change)
-        return apply(self._parts, first, last, to, choices=choices or {}, make=make)
+        return apply(self._parts, first, last, to, choices=choices or {}, make=make, basis=basis)
 
     def _range(self, change: str) -> tuple[tuple[str, Version], tuple[str, Version]]:
         start, dots, end = change.partition("..")

@@ -49,14 +49,17 @@ class Workflows:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def add(self, workflow: Workflow | str | Path) -> WorkflowRef:
-        """Keep a workflow, or the one in a file; new content under its name is its next version."""
+    def add(self, workflow: Workflow | str | Path, *, newest: bool = True) -> WorkflowRef:
+        """Keep a workflow, or the one in a file, as the newest version of its name.
+
+        Without `newest`, content that the name had before keeps the number it has.
+        """
         if not isinstance(workflow, Workflow):
             workflow = read_workflow(Path(workflow))
         from intaglio.studio.planning import check_alone
 
         check_alone(self._parts, workflow)
-        version, digest = self._parts.workflows.add(workflow)
+        version, digest = self._parts.workflows.add(workflow, newest=newest)
         return WorkflowRef(name=workflow.name, version=version, digest=digest)
 
     def list(self, *, archived: bool = False) -> list[tuple[str, int, str, str]]:
@@ -111,15 +114,16 @@ class Workflows:
             return read_workflow(Path(given))
         return self._named(str(given))[0]
 
-    def warnings(self, workflow: Workflow | str | Path) -> builtins.list[drift.Warning]:
-        """What is to be known before a workflow is run or added: that it is archived, or takes its name out of
-        production; in production, each model that is now another than the one its approved version was made with.
+    def warnings(self, workflow: Workflow | str | Path, *, adding: bool = False) -> builtins.list[drift.Warning]:
+        """What is to be known before a workflow is run or (`adding`) added: that it is archived, or takes its name out
+        of production; in production, each model or file that is now another than its approved version was made with.
 
         Raises NotFound, InvalidWorkflow.
         """
         if not isinstance(workflow, Workflow):
             workflow = self._read(workflow)
-        return [*drift.leaves_production(self._parts, workflow), *drift.warnings(self._parts, workflow)]
+        left = drift.leaves_production(self._parts, workflow, again=adding)
+        return [*left, *drift.warnings(self._parts, workflow)]
 
     def mode(self, name: str, mode: Mode) -> WorkflowRef:
         """Put a workflow as a whole into discovery or production, as its next version; nothing typed or pinned is lost.
@@ -146,10 +150,11 @@ class Workflows:
                 digest, version = Versions(self._parts).find(base)
             except NotFound:
                 raise error from None
-            reference = version.workflow
-            document = self._parts.documents.get(Workflow, reference.digest)
-        origin = WorkflowRef(name=reference.name, version=reference.version, digest=reference.digest)
-        return branch(self._parts, origin, document, name=name, version=digest, note=note)
+            document = self._parts.documents.get(Workflow, version.workflow.digest)
+            # What was set for that run only is the branch's own: the base never said it.
+            _, number, content = self._parts.workflows.get(version.workflow.name, version.workflow.version)
+            reference = WorkflowRef(name=version.workflow.name, version=number, digest=content)
+        return branch(self._parts, reference, document, name=name, version=digest, note=note)
 
     def tree(self, name: str | None = None, *, archived: bool = False) -> builtins.list[Direction]:
         """The workflows with their branches beneath them, or one with its own; archived ones only when asked for."""
@@ -176,15 +181,17 @@ class Workflows:
         nodes: Collection[str] | None = None,
         choices: Mapping[str, Side] | None = None,
         make: bool = True,
+        basis: str = "",
     ) -> Carried:
-        """Take over into a branch what changed in its base since; `make` False only shows it.
+        """Take over into a branch what changed in its base since; `make` False only shows it, and what it showed is
+        made by giving back its `basis`: Conflict if something changed meanwhile.
 
         `nodes` takes over only those; `choices` says for a node whether "theirs" (the base) or "ours" counts where both
         changed it. Raises Conflict while that is open: nothing is changed then.
         """
         from intaglio.studio.branching import take
 
-        return take(self._parts, name, nodes=nodes, choices=choices or {}, make=make)
+        return take(self._parts, name, nodes=nodes, choices=choices or {}, make=make, basis=basis)
 
     def find(self, given: Workflow | str | Path, changes: Sequence[str] = (), *, mode: Mode | None = None) -> Found:
         """What `given` means: a workflow, a file, or a name in the library; with changes like "base.seed=42" made.
@@ -200,7 +207,7 @@ class Workflows:
         else:
             workflow, reference = self._named(str(given))
         left = drift.leaves_production(self._parts, workflow) if reference is None else []
-        reference = reference or self.add(workflow)
+        reference = reference or self.add(workflow, newest=False)
         switched = mode is not None and mode != workflow.mode
         if mode is not None:
             workflow = in_mode(workflow, mode)

@@ -80,7 +80,7 @@ def test_a_conflict_changes_nothing_and_choosing_a_side_settles_it(
     clashing = {clash.edit.node for clash in merged.clashes}
     mine = merge(one, ours, theirs, choices=dict.fromkeys(clashing, "ours"))
     assert not [clash for clash in mine.clashes if "both" in str(clash)]
-    if not mine.clashes:
+    if not mine.clashes and mine.workflow.nodes:
         parse_workflow(plain(mine.workflow))
         for node in clashing & ours.nodes.keys() & mine.workflow.nodes.keys():
             kept = [edit for edit in mine.kept if edit.node == node]
@@ -170,3 +170,19 @@ def test_the_common_ancestor_moves_node_by_node() -> None:
 def test_a_title_is_taken_like_any_setting(title: str) -> None:
     theirs = workflow(photo={**PHOTO, "title": title}, grade=GRADE)
     assert merge(BASE, BASE, theirs).workflow == theirs
+
+
+def test_a_side_can_always_be_chosen_where_a_wire_would_hang() -> None:
+    ours = workflow(photo=PHOTO, grade=GRADE, own={"type": "resize", "inputs": {"image": "grade"}})
+    kept = merge(BASE, ours, workflow(photo=PHOTO), choices={"grade": "ours"})
+    assert not kept.clashes and kept.workflow == ours
+
+
+def test_a_node_of_another_type_is_taken_or_left_as_a_whole() -> None:
+    theirs = workflow(photo=PHOTO, grade={"type": "resize", "inputs": {"image": "photo"}, "params": {"width": 8}})
+    ours = with_param(BASE, "grade", gamma=1.5)
+    for one, other in ((ours, theirs), (theirs, ours)):
+        assert {clash.edit.node for clash in merge(BASE, one, other).clashes} == {"grade"}
+        assert merge(BASE, one, other, choices={"grade": "ours"}).workflow == one
+        assert merge(BASE, one, other, choices={"grade": "theirs"}).workflow.nodes == other.nodes
+    assert merge(BASE, BASE, theirs).workflow.nodes == theirs.nodes

@@ -5,11 +5,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intaglio.core.pins import in_mode, pinned, pins_of, without_pins
+from intaglio.core.pins import in_mode, left_out, pinned, pins_of, without_pins
 from intaglio.core.seeds import LARGEST, ExecutedSeed, derive
 from intaglio.core.workflow import Node, Pin, Workflow
 
-from .samples import MODEL, PICTURE, PLAN, plan_of, step
+from .samples import MODEL, PICTURE, PLAN, WORKFLOW, plan_of, step
 
 SEEDS = st.integers(0, LARGEST)
 PINS = st.builds(
@@ -28,7 +28,7 @@ WORKFLOWS = st.builds(
 
 
 def test_pins_hold_the_seed_the_models_and_the_files_of_each_node() -> None:
-    assert pins_of(PLAN) == {
+    assert pins_of(PLAN, WORKFLOW) == {
         "base": Pin(seed="0", models={"model": MODEL.digest}, assets={"image": PICTURE.address}),
         "grain": Pin(seed="18446744073709551615"),
     }
@@ -40,8 +40,8 @@ def test_a_batch_has_the_seed_of_its_first_picture(seed: int, count: int) -> Non
         step(f"base[{n}]", node="base", index=n, seed=ExecutedSeed(value=str(derive(seed, n)), origin="derived"))
         for n in range(count)
     ]
-    assert pins_of(plan_of(*steps)) == {"base": Pin(seed=str(seed))}
-    assert pins_of(plan_of(*reversed(steps))) == {"base": Pin(seed=str(seed))}
+    assert pins_of(plan_of(*steps), WORKFLOW) == {"base": Pin(seed=str(seed))}
+    assert pins_of(plan_of(*reversed(steps)), WORKFLOW) == {"base": Pin(seed=str(seed))}
 
 
 def test_seeds_that_no_one_seed_gives_are_not_pinned() -> None:
@@ -49,7 +49,7 @@ def test_seeds_that_no_one_seed_gives_are_not_pinned() -> None:
         step(f"base[{n}]", node="base", index=n, seed=ExecutedSeed(value=value, origin="fixed"))
         for n, value in enumerate(["5", "9"])
     ]
-    assert pins_of(plan_of(*steps)) == {}
+    assert pins_of(plan_of(*steps), WORKFLOW) == {}
 
 
 @given(WORKFLOWS)
@@ -62,7 +62,7 @@ def test_switching_back_and_forth_loses_nothing(workflow: Workflow) -> None:
 def test_pinning_touches_nothing_that_a_person_typed(workflow: Workflow) -> None:
     found = pinned(workflow, PLAN)
     assert replace(found, pins=workflow.pins) == workflow
-    assert found.pins == pins_of(PLAN)
+    assert found.pins == pins_of(PLAN, workflow)
 
 
 @given(WORKFLOWS, st.sets(st.sampled_from(["seed", "model", "loras", "image", "guidance"])))
@@ -73,3 +73,19 @@ def test_a_pin_goes_with_the_setting_it_stands_for_and_no_other(workflow: Workfl
     assert after.seed == ("" if "seed" in names else before.seed)
     assert set(after.models) == {slot for slot in before.models if slot.partition("[")[0] not in names}
     assert set(after.assets) == {name for name in before.assets if name not in names}
+
+
+def test_a_part_of_a_run_names_what_it_lacks() -> None:
+    workflow = Workflow(
+        name="w", nodes={"base": Node(type="x", count=3), "grain": Node(type="y", inputs={"i": "base"})}
+    )
+    whole = [step(f"{node}[{n}]", node=node, index=n) for node in ("base", "grain") for n in range(3)]
+    assert left_out(plan_of(*whole), workflow) == []
+    assert left_out(plan_of(*(one for one in whole if one.index == 2)), workflow) == ["base", "grain"]
+    assert left_out(plan_of(*(one for one in whole if one.index == 0)), workflow) == ["base"]
+    assert left_out(plan_of(*whole[:3]), workflow) == ["grain"]
+
+
+def test_a_pin_of_a_file_says_what_the_workflow_called_it() -> None:
+    workflow = Workflow(name="w", nodes={"base": Node(type="x", params={"image": "pics/a.png"})})
+    assert pins_of(PLAN, workflow)["base"].files == {"image": "pics/a.png"}
