@@ -163,13 +163,13 @@ def test_VER_2_all_that_several_forms_ask_is_asked(studio: Studio, asking: Path)
     asking.write_text(json.dumps(document))
     asked: list[Form] = []
 
-    def ask(form: Form, task: Task) -> Reason:
+    def ask(form: Form, task: Task) -> list[Reason]:
         asked.append(form)
-        return Reason(annotation="yes", fields={name: name.upper() for name in form.fields})
+        return [Reason(annotation="yes", fields={name: name.upper() for name in form.fields})]
 
     task = studio.tasks.run(asking, ask=ask)
     assert set(asked[0].questions) == {"Why this one?", "Is it cleared?"}
-    assert asked[0].fields == {"client": "Which client is it for?", "channel": "", "licence": ""}
+    assert list(asked[0].fields.items()) == [("client", "Which client is it for?"), ("channel", ""), ("licence", "")]
     fields = studio.versions.find(task.version)[1].fields
     assert fields == {"client": "CLIENT", "channel": "CHANNEL", "licence": "LICENCE"}
 
@@ -177,8 +177,7 @@ def test_VER_2_all_that_several_forms_ask_is_asked(studio: Studio, asking: Path)
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "asks for client, channel"),
-        ({"client": "Acme"}, "asks for channel"),
+        ({}, "asks for client, channel$"),
         ({"client": "Acme", "channel": "  "}, "'channel' is empty"),
         ({**ANSWERS, "chanel": "tv"}, "no field 'chanel'"),
         ({"client": "Acme", "channel": "x" * 10_001}, "10001 characters"),
@@ -192,10 +191,42 @@ def test_VER_2_missing_unknown_and_empty_fields_are_named(
     with pytest.raises(Invalid, match=words):
         studio.tasks.annotate(task.id, fields=fields)
     with pytest.raises(Invalid, match=words):
-        studio.versions.save(task.id, annotation="by the other door", fields=fields)
+        studio.versions.save(task.id, fields=fields)
     assert studio.tasks.get(task.id) == task, "nothing changed"
     done = studio.tasks.annotate(task.id, fields=ANSWERS)
     assert studio.versions.find(done.version)[1].annotation == "up front"
+
+
+@pytest.mark.parametrize("door", [("tasks", "annotate"), ("versions", "save")])
+def test_VER_2_what_is_given_bit_by_bit_is_kept_and_what_is_missing_is_named(
+    studio: Studio, asking: Path, command: Command, door: tuple[str, str]
+) -> None:
+    task = studio.tasks.run(asking)
+    first = command(*door, task.id, "--annotation", "why", "--label", "bits", "--field", "channel=print")
+    assert first.returncode == 2
+    assert "the workflow's form asks for client; what was given is kept" in first.stderr
+    assert "Give each: --field 'client=...'" in first.stderr
+    kept = studio.tasks.get(task.id)
+    assert (kept.status, kept.reason) == (
+        "waiting",
+        Reason(label="bits", annotation="why", fields={"channel": "print"}),
+    )
+    refused = command(*door, task.id, "--field", "client=Acme", "--field", "size=big")
+    assert refused.returncode == 2 and "no field 'size'" in refused.stderr
+    assert studio.tasks.get(task.id) == kept, "of what cannot be, nothing is kept"
+    assert command(*door, task.id, "--field", "client=Acme").returncode == 0, "the hint was followed"
+    version = studio.versions.find(task.id)[1]
+    assert (version.name, version.annotation, version.fields) == ("v1-bits", "why", ANSWERS)
+
+
+def test_VER_2_fields_before_the_annotation_are_kept_too(studio: Studio, asking: Path) -> None:
+    task = studio.tasks.run(asking)
+    with pytest.raises(AnnotationMissing, match="asks for channel; what was given is kept"):
+        studio.tasks.annotate(task.id, fields={"client": "Acme"})
+    with pytest.raises(AnnotationMissing, match="needs its reason; what was given is kept") as stopped:
+        studio.tasks.annotate(task.id, fields={"channel": "print"})
+    assert stopped.value.way_on == f"intaglio tasks annotate {task.id} --annotation TEXT"
+    assert studio.versions.find(studio.tasks.annotate(task.id, annotation="now").version)[1].fields == ANSWERS
 
 
 @pytest.mark.parametrize(
@@ -293,6 +324,30 @@ def test_VER_2_who_leaves_the_question_goes_on_later(studio: Studio, asking: Pat
     assert studio.versions.find(done.version)[1].name == "v1-kept"
 
 
+def test_VER_2_who_leaves_a_later_question_keeps_what_was_typed(studio: Studio, asking: Path) -> None:
+    typed_first = [("Annotation", "a long story\n"), ("Which client", "Acme\n"), ("channel", "\x03")]
+    code, _ = typed(studio.root, ["tasks", "run", str(asking)], typed_first)
+    assert code == 130
+    (task,) = studio.tasks.list(status="waiting")
+    assert task.reason == Reason(annotation="a long story", fields={"client": "Acme"})
+    waiting = studio.tasks.waits_for(task.id)
+    assert waiting is not None and waiting.missing == ("channel",)
+    rest = [("channel", "print\n"), ("Label", "\x03")]
+    code, shown = typed(studio.root, ["tasks", "annotate", task.id, "--field", "client=Bolt"], rest)
+    assert code == 130
+    assert "Annotation" not in shown, "what was said is not asked again"
+    version = studio.versions.find(studio.tasks.annotate(task.id).version)[1]
+    assert (version.annotation, version.fields) == ("a long story", {"client": "Bolt", "channel": "print"})
+
+
+def test_VER_2_an_answer_that_cannot_be_costs_no_other(studio: Studio, asking: Path) -> None:
+    answers = [("Annotation", "a long story\n"), ("client", "Acme\n"), ("channel", "print\n"), ("Label", "v7\n")]
+    code, shown = typed(studio.root, ["tasks", "run", str(asking)], answers)
+    assert code == 2 and "taken for a number" in shown
+    (task,) = studio.tasks.list(status="waiting")
+    assert task.reason == Reason(annotation="a long story", fields=ANSWERS)
+
+
 def test_VER_2_what_a_person_typed_is_kept_though_the_label_is_refused(studio: Studio, asking: Path) -> None:
     studio.tasks.run(asking, label="taken", annotation="one", fields=ANSWERS)
     answers = [("Annotation", "a long story\n"), ("client", "Acme\n"), ("channel", "print\n"), ("Label", "taken\n")]
@@ -330,7 +385,7 @@ def test_RUN_4_an_interrupted_run_is_resumed_into_waiting(studio: Studio, asking
     waiting = studio.tasks.waits_for(task.id)
     assert waiting is not None
     assert waiting.missing == ("client", "channel")
-    asked = studio.tasks.annotate(task.id, ask=lambda form, task: Reason(fields=ANSWERS))
+    asked = studio.tasks.annotate(task.id, ask=lambda form, task: [Reason(fields=ANSWERS)])
     assert studio.versions.find(asked.version)[1].annotation == "said first"
 
 

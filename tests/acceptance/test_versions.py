@@ -122,10 +122,10 @@ def test_VER_2_going_without_is_explicit_and_recorded(studio: Studio, recorded: 
 def test_VER_2_the_form_asks_before_the_run_is_final(studio: Studio, recorded: Path) -> None:
     asked: list[tuple[Form, str]] = []
 
-    def ask(form: Form, task: Task) -> Reason:
+    def ask(form: Form, task: Task) -> list[Reason]:
         asked.append((form, task.status))
         assert len(studio.tasks.snapshot(task.id).outputs) == 1, "there is a picture to look at"
-        return Reason(label="asked", annotation="because")
+        return [Reason(label="asked", annotation="because")]
 
     task = studio.tasks.run(recorded, ask=ask)
     assert asked == [(Form(("Why this one?",)), "waiting")]

@@ -51,11 +51,11 @@ def prepare(folder: Path) -> None:
         studio.tasks.run(folder / "small.json", set=["grain.seed=1"])
 
 
-def answer(form: Form, task: Task) -> Reason:
+def answer(form: Form, task: Task) -> list[Reason]:
     """What a person types, who sees what was said already."""
     assert task.reason is not None
     assert (task.status, task.reason.annotation, form.missing(task.reason)) == ("waiting", ANNOTATION, ("client",))
-    return Reason(fields=FIELDS)
+    return [Reason(fields=FIELDS)]
 
 
 def work(folder: Path, label: str) -> None:

@@ -62,7 +62,7 @@ def watching_and_asking(app: App) -> Iterator[tuple[Watch, Ask | None]]:
     with ExitStack() as stack:
         watch = stack.enter_context(watching(app))
 
-        def ask_after(form: Form, task: Task) -> Reason:
+        def ask_after(form: Form, task: Task) -> Iterator[Reason]:
             stack.close()  # the bars are done, and Ctrl-C stops the question, not the run
             return ask(form, task)
 
@@ -74,26 +74,29 @@ def can_ask(app: App) -> bool:
     return is_terminal(sys.stdin) and not app.as_json
 
 
-def ask(form: Form, task: Task) -> Reason:
-    """Ask on the terminal for what is still missing. Going without an annotation has to be confirmed."""
+def ask(form: Form, task: Task) -> Iterator[Reason]:
+    """Ask on the terminal for what is still missing, one answer after the other. Going without an annotation has to be
+    confirmed."""
     from intaglio.core.form import ANNOTATION
     from intaglio.core.task import Reason
 
     given = task.reason or Reason()
     missing = form.missing(given)
     say()
-    say(f"Task {task.id} waits for an answer. (Ctrl-C leaves it so; intaglio tasks annotate {task.id} goes on later.)")
-    annotation, label = "", ""
+    say(f"Task {task.id} waits for an answer. (Ctrl-C keeps what was said; intaglio tasks annotate {task.id} goes on.)")
+    annotation = given.annotation.strip()
     if ANNOTATION in missing:
         for question in form.questions:
             say(question, keep="\n")
         annotation = click.prompt("Annotation (empty to go without)", default="", show_default=False).strip()
         if not annotation:
             click.confirm("Save the version without a reason?", abort=True)
-    fields = {name: _answer(name, form.fields[name]) for name in missing if name != ANNOTATION}
-    if not given.label and ANNOTATION in missing and annotation:
-        label = click.prompt("Label", default="", show_default=False).strip()
-    return Reason(label=label, annotation=annotation, none=ANNOTATION in missing and not annotation, fields=fields)
+        yield Reason(annotation=annotation, none=not annotation)
+    for name in missing:
+        if name != ANNOTATION:
+            yield Reason(fields={name: _answer(name, form.fields[name])})
+    if annotation and not given.label:
+        yield Reason(label=click.prompt("Label", default="", show_default=False).strip())
 
 
 def _answer(name: str, question: str) -> str:

@@ -47,36 +47,81 @@ def settle(parts: Parts, task: Task, snapshot: str, finished: str) -> Task:
     return parts.tasks.get(task.id)
 
 
-def keep_version(parts: Parts, task_id: str, given: Reason, *, author: str = "") -> tuple[str, Version]:
+def keep_version(
+    parts: Parts, task_id: str, given: Reason, *, author: str = "", waits: bool = False
+) -> tuple[str, Version]:
     """Make a run that has its snapshot the next version of its workflow, for what was said before and `given` now.
 
-    A waiting task is done with it. All that is looked at and written is one transaction, so of any number who try only
-    one does. Raises AnnotationMissing, Invalid, Conflict (not finished, a version already, the label is taken).
+    A waiting task is done with it; with `waits` only a waiting one is taken. One that goes on waiting, because
+    something is missing or its label is taken, keeps what was given: nobody has to say it again. All that is looked at
+    and written is one transaction, so of any number who try only one does. Raises AnnotationMissing, Invalid (naming
+    what is missing or cannot be), Conflict (not finished, a version already, the label is taken).
     """
     with parts.database.write():
         task = parts.tasks.get(task_id)
-        reason = merged(task.reason, given) if task.status == "waiting" else given
-        label = _check_whole(reason, form_of_task(parts, task))
-        _check_free(parts, task)
-        snapshot = parts.documents.get(Snapshot, task.snapshot)
-        latest = parts.versions.latest(task.workflow.name)
+        if waits:
+            _check_waits(task)
+        waiting = task.status == "waiting"
+        reason, form = merged(task.reason, given) if waiting else given, form_of_task(parts, task)
+        label = check_reason(reason, form)
+        stopped: Invalid | Conflict | None = _lacking(form, reason, kept=waiting and given != Reason())
+        if stopped is None:
+            try:
+                return _become(parts, task, reason, label, author)
+            except Conflict as error:
+                stopped = error
+        if waiting:
+            parts.tasks.update(task.id, reason=reason)
+    # Only now: an exception inside would undo what was just kept.
+    raise stopped
 
-        def build(number: int) -> Version:
-            return version_record(
-                task,
-                snapshot,
-                number=number,
-                label=label,
-                annotation=reason.annotation.strip(),
-                parent=latest[0] if latest else branched_from(parts, task.workflow.name),
-                author=author or parts.settings.author,
-                fields={name: answer.strip() for name, answer in reason.fields.items()},
-            )
 
-        saved = parts.versions.save(task.workflow.name, build, task=task.id)
+def remember(parts: Parts, task_id: str, given: Reason) -> None:
+    """Keep what was said of a task that still waits, so that nobody has to say it again.
+
+    Raises Invalid for what it cannot have; then nothing of it is kept.
+    """
+    with parts.database.write():
+        task = parts.tasks.get(task_id)
         if task.status == "waiting":
-            parts.tasks.advance(task.id, "done", reason=reason)
-        return saved
+            reason = merged(task.reason, given)
+            check_reason(reason, form_of_task(parts, task))
+            parts.tasks.update(task_id, reason=reason)
+
+
+def _become(parts: Parts, task: Task, reason: Reason, label: str, author: str) -> tuple[str, Version]:
+    """The version of a run whose reason is whole. Raises Conflict, and then nothing was written."""
+    _check_free(parts, task)
+    snapshot = parts.documents.get(Snapshot, task.snapshot)
+    latest = parts.versions.latest(task.workflow.name)
+
+    def build(number: int) -> Version:
+        return version_record(
+            task,
+            snapshot,
+            number=number,
+            label=label,
+            annotation=reason.annotation.strip(),
+            parent=latest[0] if latest else branched_from(parts, task.workflow.name),
+            author=author or parts.settings.author,
+            fields={name: answer.strip() for name, answer in reason.fields.items()},
+        )
+
+    saved = parts.versions.save(task.workflow.name, build, task=task.id)
+    if task.status == "waiting":
+        parts.tasks.advance(task.id, "done", reason=reason)
+    return saved
+
+
+def _check_waits(task: Task) -> None:
+    """Raises Conflict for a task that waits for nothing."""
+    if task.status == "waiting":
+        return
+    hint = f"See it with: intaglio tasks show {task.id}"
+    if task.status == "done" and not task.version:
+        hint = f"Make it a version with: intaglio versions save {task.id}"
+    became = f", and a version already ({task.version})" if task.version else ""
+    raise Conflict(f"task {task.id} is {task.status}{became}; it waits for nothing", hint=hint)
 
 
 def _check_free(parts: Parts, task: Task) -> None:
@@ -90,17 +135,18 @@ def _check_free(parts: Parts, task: Task) -> None:
         raise Conflict(f"task {task.id} is {task.status}; only a finished one can become a version", hint=way_on)
 
 
-def _check_whole(reason: Reason, form: Form) -> str:
-    """The label of a version for that reason. Raises AnnotationMissing or Invalid, naming what is missing."""
-    label = check_reason(reason, form)
+def _lacking(form: Form, reason: Reason, *, kept: bool) -> Invalid | None:
+    """What to say of what is still missing, None when nothing is; `kept` is whether something was given and is kept."""
     missing = form.missing(reason)
     fields = [name for name in missing if name != ANNOTATION]
     asked = f"the workflow's form asks for {', '.join(fields)}"
+    kept_in_words = "; what was given is kept" if kept else ""
     if ANNOTATION in missing:
-        raise AnnotationMissing("a version needs its reason" + (f", and {asked}" if fields else ""))
+        return AnnotationMissing("a version needs its reason" + (f", and {asked}" if fields else "") + kept_in_words)
     if fields:
-        raise Invalid(asked, hint=" ".join(["Give each:", *(f"--field '{name}=...'" for name in fields)]))
-    return label
+        hint = " ".join(["Give each:", *(f"--field '{name}=...'" for name in fields)])
+        return Invalid(asked + kept_in_words, hint=hint)
+    return None
 
 
 def version_record(

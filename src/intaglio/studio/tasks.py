@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
-from intaglio.studio.saving import check_reason, keep_version
+from intaglio.studio.saving import check_reason, keep_version, remember
 from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 RESUMABLE: tuple[Status, ...] = ("interrupted", "failed", "cancelled")
 ALIVE: tuple[Status, ...] = ("queued", "running")
 
-# Asks a person what a form asks; the task says what was given already. Returns what they said.
-Ask = Callable[[Form, Task], Reason]
+# Asks a person what a form asks; the task says what was given already. Gives back each answer as soon as it is there.
+Ask = Callable[[Form, Task], Iterable[Reason]]
 
 
 @dataclass(frozen=True)
@@ -103,26 +103,18 @@ class Tasks:
     ) -> Task:
         """Give a waiting task what it waits for, beside what was given before: it becomes a version and is done.
 
-        `author` signs the version, else who opened the library. `ask` is called for what is still missing. Raises
-        AnnotationMissing, Invalid (naming what is missing or not asked for), Conflict (it waits for nothing, or its
-        label is taken: then what was given is kept with the task).
+        `author` signs the version, else who opened the library. `ask` is called for what is still missing; each answer
+        is kept as soon as it is there. Raises AnnotationMissing and Invalid (naming what is missing: then what was
+        given is kept with the task, which goes on waiting; or what cannot be), Conflict (it waits for nothing, or its
+        label is taken: then what was given is kept too).
         """
         task = self.get(reference)
         given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
-        if task.status == "waiting" and ask is not None:
-            said, form = merged(task.reason, given), annotating.form_of_task(self._parts, task)
-            form.check(said)
-            if form.missing(said):
-                given = merged(said, ask(form, replace(task, reason=said)))
-                # What a person typed is kept before anything else is looked at, but for a label that may be refused.
-                self._remember(task.id, replace(given, label=said.label))
         try:
-            with self._parts.database.write():
-                _check_waits(self._parts.tasks.get(task.id))
-                keep_version(self._parts, task.id, given, author=author)
+            if task.status == "waiting" and ask is not None:
+                given = self._asked(task, given, ask)
+            keep_version(self._parts, task.id, given, author=author, waits=True)
         except (Conflict, Invalid) as error:
-            if isinstance(error, Conflict):
-                self._remember(task.id, given)
             wait = self.waits_for(task.id)
             error.way_on = wait.way_on if wait else ""
             raise
@@ -257,12 +249,21 @@ class Tasks:
         # Nothing is missing when somebody took the label while it ran: that is said, and all is kept.
         return task if missing and ask is None else self.annotate(task.id, ask=ask)
 
-    def _remember(self, task_id: str, given: Reason) -> None:
-        """Keep what was said of a task that still waits, so that nobody has to say it again."""
-        with self._parts.database.write():
-            task = self._parts.tasks.get(task_id)
-            if task.status == "waiting":
-                self._parts.tasks.update(task_id, reason=merged(task.reason, given))
+    def _asked(self, task: Task, given: Reason, ask: Ask) -> Reason:
+        """What was given together with the answers to what is missing, each kept before the next question.
+
+        So who leaves a later question loses no answer. Raises Invalid for an answer that cannot be.
+        """
+        said, form = merged(task.reason, given), annotating.form_of_task(self._parts, task)
+        check_reason(said, form)
+        if not form.missing(said):
+            return given
+        if given != Reason():
+            remember(self._parts, task.id, given)
+        for answer in ask(form, replace(task, reason=said)):
+            remember(self._parts, task.id, answer)
+            given = merged(given, answer)
+        return given
 
     def _alive(self, task: Task) -> Task:
         """The task, marked interrupted when it has not ended and nobody carries it out."""
@@ -277,14 +278,3 @@ class Tasks:
             return self._parts.tasks.get(task.id)
         except StorageFailed:  # a library one can only read: said, though not written down
             return replace(task, status="interrupted")
-
-
-def _check_waits(task: Task) -> None:
-    """Raises Conflict for a task that waits for nothing."""
-    if task.status == "waiting":
-        return
-    hint = f"See it with: intaglio tasks show {task.id}"
-    if task.status == "done" and not task.version:
-        hint = f"Make it a version with: intaglio versions save {task.id}"
-    became = f", and a version already ({task.version})" if task.version else ""
-    raise Conflict(f"task {task.id} is {task.status}{became}; it waits for nothing", hint=hint)
