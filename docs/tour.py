@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
+_HOME = "/home/mara/campaign"  # what a document calls the folder that its commands are run in
 # What a later command may name: tasks, variations, digests.
 _NAMED = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|blake3:[0-9a-f]{12,64}")
 # Errors and warnings, each with the lines that belong to it; progress is not shown.
@@ -74,7 +75,7 @@ def main(paths: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             for done in play(path, Path(folder)):
                 print(f"{path.name}: {done.command} -> {done.code}", file=sys.stderr)
-                said = "".join(f"{line.rstrip()}\n" for line in done.said.splitlines())
+                said = "".join(f"{line.rstrip()}\n" for line in done.said.replace(folder, _HOME).splitlines())
                 old, new = f"$ {done.written}\n{done.shown}", f"$ {done.command}\n{said}"
                 at = text.index(old, at)
                 text = text[:at] + new + text[at + len(old) :]

@@ -25,7 +25,7 @@ VARYING = (
     (r"\d{4}-\d\d-\d\d(T[\d:.]+Z?)?", "<date>"),
     (r"\d+(\.\d)? (B|KiB|MiB)\b", "<size>"),
     (r"(/\S+)?/\.intaglio", "<library>"),
-    (r"/\S+/mine\b", "<mine>"),
+    (r"/\S+/(mine|scenes)\b", "<model>"),
     (r"replaced-\d{4}-\d\d-\d\d", "replaced-<date>"),
     (r"\d+/255|(mean|PSNR|SSIM|FLIP) [\d.]+|[\d.]+ % of pixels", "<measured>"),
 )

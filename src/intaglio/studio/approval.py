@@ -62,7 +62,11 @@ def approve(parts: Parts, digest: str, version: Version, *, note: str, author: s
         latest = approved(parts, name)
         is_it = latest is not None and latest[0] == digest and (reference is None or reference.digest == content)
         remark = say(parts, digest, APPROVED, value=value, note=note, author=author, refuse_if=_already(is_it))
-    held = reference is None or parts.documents.get(Workflow, reference.digest).nodes == newest.nodes
+    held = (
+        reference is None
+        or number <= version.workflow.version
+        or parts.documents.get(Workflow, reference.digest).nodes == newest.nodes
+    )
     return Approved(digest, version, remark, reference, "" if held else f"{name}@{number}")
 
 

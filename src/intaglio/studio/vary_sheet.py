@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from intaglio.core.asset import Asset
@@ -113,7 +114,7 @@ class _Sheet:
         """The name of an arm and what it sets, for the head of its row."""
         cell = next(cell for cell in self._variation.cells if cell.arm == arm)
         own = (change.partition(".")[2] for change in cell.changes)
-        return f"{arm}: {', '.join(change for change in own if not change.startswith('seed='))}"
+        return f"{arm}: {', '.join(_short(change) for change in own if not change.startswith('seed='))}"
 
     def _around_base(self) -> list[tuple[str, list[int | None]]]:
         """One row for each parameter, the base first in each."""
@@ -186,3 +187,9 @@ def _kept(parts: Parts, png: bytes) -> Asset:
     parts.blobs.put_many([png])
     parts.assets.add_many([asset])
     return asset
+
+
+def _short(change: str) -> str:
+    """A setting in few words: of a path the file's name."""
+    name, equals, value = change.partition("=")
+    return f"{name}{equals}{PurePath(value).name}" if PurePath(value).suffix and "/" in value else change
