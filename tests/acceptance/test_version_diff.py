@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,23 @@ def test_VER_6_sheets_are_written_and_nothing_is_overwritten(studio: Studio, tmp
         studio.versions.diff(first, third, to=tmp_path / "sheets")
     [same] = studio.versions.diff(first, first, to=tmp_path / "none").pictures
     assert same.written == () and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("noun", ["tasks", "versions"])
+def test_VER_6_in_a_library_that_can_only_be_read_the_numbers_are_told(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], noun: str
+) -> None:
+    first, second = (saved(studio, tmp_path, grained(amount), f"a{amount}") for amount in (0.1, 0.4))
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    kept = {file.name for file in studio.root.rglob("*") if file.is_file()}
+    main(["--library", str(studio.root), noun, "diff", first, second])
+    shown = capsys.readouterr()
+    assert "largest difference" in shown.out and "SSIM" in shown.out, shown.err
+    assert "difference picture" not in shown.out and shown.err == ""
+    assert not {file.name for file in studio.root.rglob("*") if file.is_file()} - kept
+    main(["--library", str(studio.root), "versions", "diff", first, second, "--to", str(tmp_path / noun)])
+    assert "comparison.png" in {file.name for file in (tmp_path / noun).rglob("*")}, "elsewhere there is room for them"
 
 
 def test_VER_6_tasks_and_versions_of_another_library(

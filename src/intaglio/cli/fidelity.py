@@ -51,9 +51,10 @@ def output_words(output: OutputFidelity) -> str:
         return f"{output.verdict}  {output.note}"
     psnr = "" if output.psnr is None else f", PSNR {output.psnr:.1f} dB"
     flip = "" if output.flip is None else f", FLIP {output.flip:.4f}"
-    return (
+    numbers = (
         f"{output.verdict}  largest difference {output.max_difference}/255, mean {output.mean_difference:.4f}, "
-        f"{100 * (output.changed_share or 0):.2f} % of pixels{psnr}, SSIM {output.ssim:.4f}{flip}; "
-        f"{output.note}{'; ' if output.note else ''}"
-        f"difference picture {short(output.difference)}, side by side {short(output.sheet)}"
+        f"{100 * (output.changed_share or 0):.2f} % of pixels{psnr}, SSIM {output.ssim:.4f}{flip}"
     )
+    # A library that can only be read keeps no pictures.
+    pictures = f"difference picture {short(output.difference)}, side by side {short(output.sheet)}"
+    return "; ".join(filter(None, (numbers, output.note, pictures if output.difference else "")))

@@ -91,8 +91,7 @@ def compare_outputs(parts: Parts, stored: Snapshot, again: Snapshot, output: Out
 
 
 def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> OutputFidelity:
-    from intaglio.imaging.metrics import compare, difference_picture
-    from intaglio.imaging.sheet import side_by_side
+    from intaglio.imaging.metrics import compare
 
     old, note = _stored_image(parts, before)
     new, _ = _stored_image(parts, after)
@@ -108,7 +107,7 @@ def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> Outp
             note=note or f"{before.width}x{before.height} became {after.width}x{after.height}",
         )
     difference = compare(old, new)
-    heat = difference_picture(old, new)
+    heat, sheet = _pictures(parts, (old, new))
     verdict: Verdict = "similar" if difference.ssim >= SIMILAR_SSIM else "different"
     return OutputFidelity(
         node=output.node,
@@ -125,8 +124,8 @@ def _measured(parts: Parts, output: Output, before: Asset, after: Asset) -> Outp
         ssim=difference.ssim,
         flip=difference.flip,
         hash_distance=difference.phash_distance,
-        difference=_kept(parts, heat),
-        sheet=_kept(parts, side_by_side(old, new, heat)),
+        difference=heat,
+        sheet=sheet,
     )
 
 
@@ -203,15 +202,21 @@ def _clip_note(numbers: ClipNumbers) -> str:
 
 def _worst_pictures(parts: Parts, found: ClipDifference) -> tuple[str, str]:
     """The heat map and the sheet of the worst frame, as assets; "" where no frame differs or none was compared."""
-    from intaglio.imaging.metrics import difference_picture
-    from intaglio.imaging.sheet import side_by_side
-
     worst = found.numbers.worst
     if found.worst_pictures is None or worst is None:
         return "", ""
-    heat = difference_picture(*found.worst_pictures)
-    title = f"worst frame {worst.index} at {worst.seconds:.3f} s"
-    return _kept(parts, heat), _kept(parts, side_by_side(*found.worst_pictures, heat, title=title))
+    return _pictures(parts, found.worst_pictures, title=f"worst frame {worst.index} at {worst.seconds:.3f} s")
+
+
+def _pictures(parts: Parts, pair: tuple[Image, Image], *, title: str = "") -> tuple[str, str]:
+    """The heat map and the sheet of two pictures, as assets; "" in a library that can only be read."""
+    from intaglio.imaging.metrics import difference_picture
+    from intaglio.imaging.sheet import side_by_side
+
+    if parts.database.read_only:
+        return "", ""
+    heat = difference_picture(*pair)
+    return _kept(parts, heat), _kept(parts, side_by_side(*pair, heat, title=title))
 
 
 def _is_readable(parts: Parts, asset: Asset) -> bool:
