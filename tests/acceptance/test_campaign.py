@@ -143,7 +143,9 @@ def test_VER_3_VER_4_VER_5_VER_6_VER_7_VAR_2_VAR_3_three_months_of_a_campaign(
     assert [output.asset for output in agency.tasks.snapshot(again.id).outputs] == [signed.asset]
     back = agency.versions.reproduce(warm)
     assert (back.grade.grade, back.fidelity.verdict) == ("full", "identical bytes")
-    assert any("came from the archive" in note for record in agency.tasks.show(back.task.id).steps for note in record.notes)
+    assert any(
+        "came from the archive" in note for record in agency.tasks.show(back.task.id).steps for note in record.notes
+    )
 
     # Twenty more of the approved one, for every format there is: fresh seeds, nothing else.
     volume = agency.variations.more(warm, count=20)
