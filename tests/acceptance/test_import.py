@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptance.at_once import Thing, at_once
 from acceptance.conftest import SCENES, Command
 
+from intaglio.core.codec import digest as digest_of
+from intaglio.core.codec import from_plain
 from intaglio.core.errors import CannotReproduce, IntaglioError, InvalidRecord, NotFound
+from intaglio.core.version import Version
 from intaglio.studio.open import Studio, init
 from intaglio.studio.settings import Settings
 
@@ -71,6 +75,119 @@ def test_VER_8_two_who_import_it_at_once_keep_it_once(exported: Path, tmp_path: 
         found = {json.loads(process.communicate()[0])["digest"] for process in running}
         assert len(found) == len(shared.versions.list()) == len(shared.tasks.list()) == 1
         assert shared.library.check().problems == ()
+
+
+@pytest.fixture
+def gone_back(studio: Studio, plain_chain: Path, tmp_path: Path) -> list[Path]:
+    """A version, two that go back to it for the same reason, and what was between them, each written out."""
+    return went_back(studio, plain_chain, tmp_path)
+
+
+def went_back(studio: Studio, workflow: Path | str, folder: Path) -> list[Path]:
+    task = studio.tasks.run(workflow, annotation="first", label="first")
+    studio.tasks.run(workflow, set=["grain.amount=0.2"], annotation="other")
+    studio.versions.roll_back("v1", annotation="back", label="again")
+    studio.tasks.run(workflow, set=["grain.amount=0.4"], annotation="another")
+    studio.versions.roll_back("v1", annotation="back")
+    assert [version.snapshot == task.snapshot for _, version in studio.versions.list()] == [True, False] * 2 + [True]
+    for number in range(1, 6):
+        studio.versions.export(f"v{number}", folder / f"v{number}")
+    return [folder / f"v{number}" for number in range(1, 6)]
+
+
+def essence(studio: Studio) -> list[tuple[str, str, str, str, str]]:
+    """What versions are, apart from the names of documents."""
+    return [
+        (one.name, one.annotation, one.snapshot, one.restores, one.created if one.restores else "")
+        for _, one in studio.versions.list()
+    ]
+
+
+def test_VER_9_versions_that_go_back_go_to_another_library_as_versions_of_their_own(
+    studio: Studio, gone_back: list[Path], elsewhere: Studio
+) -> None:
+    for _ in range(2):
+        for folder in gone_back:
+            elsewhere.versions.import_(folder)
+    assert essence(elsewhere) == essence(studio)
+    first = elsewhere.versions.find("v1")[0]
+    assert [version.restores for _, version in elsewhere.versions.list()] == [first, "", first, "", ""]
+    assert elsewhere.tasks.get(elsewhere.versions.find("v1")[1].task).version == first, "it was made by that run"
+    assert elsewhere.library.check().problems == ()
+    (gone_back[0].parent / "home").mkdir()
+    for number in range(1, 6):
+        elsewhere.versions.export(f"v{number}", gone_back[0].parent / "home" / str(number))
+        studio.versions.import_(gone_back[0].parent / "home" / str(number))
+    assert len(studio.versions.list()) == 5, "and back home they are known"
+    branch = elsewhere.workflows.branch("plain/v3", name="on")
+    assert elsewhere.tasks.run(branch.name).status == "done", "and one goes on from them"
+
+
+def test_VER_9_one_that_goes_back_keeps_its_very_record_where_it_fits(
+    studio: Studio, plain_chain: Path, elsewhere: Studio, tmp_path: Path
+) -> None:
+    studio.tasks.pin(studio.tasks.run(plain_chain).id)  # so the workflow it goes back to is the one that ran
+    for folder in went_back(studio, "plain", tmp_path):
+        elsewhere.versions.import_(folder)
+        elsewhere.versions.import_(folder)
+    assert elsewhere.versions.list() == studio.versions.list(), "the same names in both libraries"
+    assert elsewhere.library.check().problems == ()
+
+
+def test_VER_9_where_numbers_are_taken_they_still_go_back_to_what_they_did(
+    gone_back: list[Path], elsewhere: Studio, plain_chain: Path
+) -> None:
+    elsewhere.tasks.run(plain_chain, set=["grain.amount=0.9"], annotation="mine", label="first")
+    taken = [elsewhere.versions.import_(gone_back[at]) for at in (0, 2, 4)]
+    assert [version.number for _, version in taken] == [2, 3, 4]
+    assert [version.restores for _, version in taken] == ["", taken[0][0], taken[0][0]]
+    assert [elsewhere.versions.import_(gone_back[at]) for at in (4, 2, 0)] == taken[::-1]
+    elsewhere.versions.export("v3", gone_back[0].parent / "away")
+    assert elsewhere.versions.import_(gone_back[0].parent / "away") == taken[1]
+    assert elsewhere.library.check().problems == ()
+
+
+def test_VER_9_one_that_goes_back_comes_before_what_it_goes_back_to(
+    studio: Studio, gone_back: list[Path], elsewhere: Studio, command: Command
+) -> None:
+    back, version = elsewhere.versions.import_(gone_back[2])
+    assert (version.number, version.restores) == (1, studio.versions.find("v1")[0]), "what it says is kept"
+    shown = command("versions", "show", back, INTAGLIO_LIBRARY=str(elsewhere.root))
+    assert shown.returncode == 0, shown.stderr
+    digest, first = elsewhere.versions.import_(gone_back[0])
+    assert (first.number, first.restores) == (2, "")
+    assert elsewhere.versions.import_(gone_back[2])[0] == back
+    assert elsewhere.versions.import_(gone_back[0])[0] == digest
+    assert elsewhere.versions.reproduce(back).fidelity.verdict == "identical bytes"
+    assert elsewhere.library.check().problems == ()
+
+
+def test_VER_8_two_who_import_what_goes_back_at_once_keep_it_once(gone_back: list[Path], elsewhere: Studio) -> None:
+    things: list[Thing] = [("command", ("versions", "import", str(gone_back[at]))) for at in (0, 2, 4, 0, 2, 4)]
+    assert at_once(elsewhere.root, things) == [0] * 6
+    assert len(elsewhere.versions.list()) == 3
+    assert sum(bool(version.restores) for _, version in elsewhere.versions.list()) == 2
+    assert elsewhere.library.check().problems == ()
+
+
+def resealed(folder: Path, restores: str) -> Path:
+    """A record that says it goes back to something, and matches its own digests."""
+
+    def change(record: dict[str, Any]) -> None:
+        record["version"]["restores"] = restores
+        record["digest"] = digest_of(from_plain(Version, record["version"]))
+
+    return edited(folder, change)
+
+
+def test_VER_9_what_a_record_says_of_going_back_is_not_believed_against_what_is_here(
+    gone_back: list[Path], elsewhere: Studio
+) -> None:
+    other = elsewhere.versions.import_(gone_back[1])[0]
+    for lie, words in ((other, "another run than plain/v1"), ("../../etc", "not a digest")):
+        with pytest.raises(InvalidRecord, match=words):
+            elsewhere.versions.import_(resealed(gone_back[2], lie))
+    assert [digest for digest, _ in elsewhere.versions.list()] == [other]
 
 
 def test_SNAP_1_results_of_others_are_never_reused(exported: Path, elsewhere: Studio, chain: Path) -> None:

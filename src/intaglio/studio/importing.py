@@ -21,7 +21,6 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Task
 from intaglio.core.version import Version, slug
 from intaglio.core.workflow import NODE_ID, parse_workflow
-from intaglio.studio import clock
 from intaglio.studio.inside import INPUTS, RECORD, read_json
 from intaglio.studio.parts import Parts
 from intaglio.studio.queue import TASK_ID, new_task_id
@@ -72,6 +71,8 @@ def read_record(value: Any, where: str) -> Read:
         raise InvalidRecord(f"{where} is not a version's record: it lacks digest, version or snapshot")
     version = from_plain(Version, value["version"])
     snapshot = from_plain(Snapshot, value["snapshot"])
+    if version.restores and not is_digest(version.restores):
+        raise InvalidRecord(f"version record: it goes back to {version.restores[:80]!r}, which is not a digest")
     _check(snapshot)
     altered = tuple(_alterations(value["digest"], version, snapshot))
     if altered:
@@ -176,32 +177,80 @@ def _check_plan(plan: Plan) -> None:
 
 
 def keep(parts: Parts, read: Read) -> tuple[str, Version, bool]:
-    """Keep the version of a record, if its snapshot is not here yet. Returns what is here, and whether it is new."""
-    snapshot = read.snapshot
+    """Keep the version of a record, if it is not here yet. Returns what is here, and whether it is new.
+
+    Raises InvalidRecord for one that goes back to a version here which is of another snapshot.
+    """
     with parts.database.write():
         # Looked for in the same transaction, so that two who import it at once keep it once.
-        known = parts.versions.find(snapshot_prefix=digest(snapshot))
+        same = parts.versions.find(snapshot_prefix=digest(read.snapshot))
+        known = next((one for one in same if _is_same(read, *one)), None)
         if known:
-            return *known[0], False
-        number, document = parts.workflows.add(snapshot.workflow)
-        workflow = WorkflowRef(
-            name=snapshot.workflow.name, version=number, digest=document, changes=snapshot.plan.workflow.changes
+            return *known, False
+        # What it goes back to, when that is here: no run of its own belongs to it then.
+        ran = next((one for one in same if not one[1].restores), None) if _goes_back(read) else None
+        restores = _restored(parts, read, ran[0] if ran else "")
+        task = parts.tasks.get(ran[1].task) if ran else _imported_task(parts, read)
+        saved = parts.versions.save(
+            task.workflow.name,
+            lambda given: _version(parts, read, task, given, restores),
+            task=None if ran else task.id,
         )
-        task = Task(
-            id=new_task_id() if read.altered or _is_task(parts, snapshot.task) else snapshot.task,
-            status="done",
-            purpose="import",
-            workflow=workflow,
-            plan=parts.documents.put(snapshot.plan),
-            author=snapshot.author,
-            created=snapshot.created,
-            started=snapshot.created,
-            finished=snapshot.created,
-            snapshot=parts.documents.put(snapshot),
-        )
-        parts.tasks.add(task)
-        saved = parts.versions.save(workflow.name, lambda given: _version(parts, read, task, given), task=task.id)
         return *saved, True
+
+
+def _goes_back(read: Read) -> bool:
+    """Whether it says, as it was written, that it goes back to an earlier version."""
+    return bool(read.version.restores) and not read.altered
+
+
+def _is_same(read: Read, name: str, version: Version) -> bool:
+    """Whether a version here (digest `name`) of a record's snapshot is what the record is of.
+
+    A run is a version once, but any number of versions go back to it: they are told apart by when and why.
+    """
+    if not _goes_back(read):
+        return not version.restores
+    when_and_why = (read.version.created, read.version.annotation)
+    return name == read.digest or (bool(version.restores) and (version.created, version.annotation) == when_and_why)
+
+
+def _restored(parts: Parts, read: Read, ran: str) -> str:
+    """What the version goes back to: as the record says, or under the name `ran` it has here. Raises InvalidRecord."""
+    if not _goes_back(read):
+        return ""
+    try:
+        restored = parts.versions.get(read.version.restores)
+    except NotFound:
+        return ran or read.version.restores
+    if restored.snapshot != read.version.snapshot:
+        raise InvalidRecord(
+            f"version record: it is of another run than {restored.workflow.name}/{restored.name}, "
+            "which it says it goes back to"
+        )
+    return read.version.restores
+
+
+def _imported_task(parts: Parts, read: Read) -> Task:
+    """The run of a record, kept as one that was carried out elsewhere."""
+    snapshot = read.snapshot
+    number, document = parts.workflows.add(snapshot.workflow)
+    task = Task(
+        id=new_task_id() if read.altered or _is_task(parts, snapshot.task) else snapshot.task,
+        status="done",
+        purpose="import",
+        workflow=WorkflowRef(
+            name=snapshot.workflow.name, version=number, digest=document, changes=snapshot.plan.workflow.changes
+        ),
+        plan=parts.documents.put(snapshot.plan),
+        author=snapshot.author,
+        created=snapshot.created,
+        started=snapshot.created,
+        finished=snapshot.created,
+        snapshot=parts.documents.put(snapshot),
+    )
+    parts.tasks.add(task)
+    return task
 
 
 def _is_task(parts: Parts, task: str) -> bool:
@@ -210,13 +259,15 @@ def _is_task(parts: Parts, task: str) -> bool:
     return False
 
 
-def _version(parts: Parts, read: Read, task: Task, number: int) -> Version:
+def _version(parts: Parts, read: Read, task: Task, number: int, restores: str) -> Version:
     """The version record itself where it fits in here unchanged, else a new one of the same snapshot."""
     label = slug(read.version.label)
     if parts.versions.find(label=label, workflow=task.workflow.name) if label else []:
         label = ""
+    reference = (read.version.workflow.name, read.version.workflow.digest)
     fits = (read.version.number, read.version.label, read.version.task) == (number, label, task.id)
-    if not read.altered and fits and read.version.workflow.name == task.workflow.name:
+    # Of one that goes back, the workflow can be another document than the one that ran, which did not come with it.
+    if not read.altered and fits and reference == (task.workflow.name, task.workflow.digest):
         return read.version
     made = version_record(
         task,
@@ -228,7 +279,8 @@ def _version(parts: Parts, read: Read, task: Task, number: int) -> Version:
         author=read.version.author,
         fields=read.version.fields,
     )
-    return replace(made, created=clock.now())
+    # When somebody went back is kept, because that is what it is known by when it comes again.
+    return replace(made, created=read.version.created, restores=restores) if restores else made
 
 
 def take_files(parts: Parts, folder: Path, snapshot: Snapshot) -> None:
