@@ -140,8 +140,7 @@ def _cells(path: Path) -> list[tuple[str, str, int]]:
     cells: list[tuple[str, str, int]] = []
     with closing(sqlite3.connect(path)) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-            rows = [row for (row,) in connection.execute(f"SELECT rowid FROM {table}")]
-            columns = [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
+            rows, columns = rows_of(connection, table), columns_of(connection, table)
             wanted = [column for column in columns if column in ("body", "seal") or column in columns[:3]]
             if table != "alembic_version":
                 cells += [(table, column, row) for row in rows[:: max(1, len(rows) // 3)] for column in wanted]
@@ -151,12 +150,39 @@ def _cells(path: Path) -> list[tuple[str, str, int]]:
 def _spoil_cell(path: Path, table: str, column: str, row: int) -> bool:
     """Change one cell so that the database itself has nothing to object to. False where that is impossible."""
     with closing(sqlite3.connect(path)) as connection, connection:
-        (value,) = connection.execute(f"SELECT {column} FROM {table} WHERE rowid = ?", (row,)).fetchone()
+        where = at_row(connection, table, row)
+        (value,) = connection.execute(f"SELECT {column} FROM {table} WHERE {where}").fetchone()
         if value is None:
             return False
         spoiled = value + 1000 if isinstance(value, int) else value[:-1] + (b"~" if isinstance(value, bytes) else "~")
-        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (spoiled, row))
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {where}", (spoiled,))
     return True
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The columns of a table."""
+    return [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
+
+
+def rows_of(connection: sqlite3.Connection, table: str) -> list[int]:
+    """The rows of a table: their rowids, or where it has none, their places in the order of its key."""
+    if _has_rowid(connection, table):
+        return [row for (row,) in connection.execute(f"SELECT rowid FROM {table} ORDER BY rowid")]
+    (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return list(range(count))
+
+
+def at_row(connection: sqlite3.Connection, table: str, row: int) -> str:
+    """The condition that finds one of `rows_of`."""
+    if _has_rowid(connection, table):
+        return f"rowid = {row}"
+    key = ", ".join(column[1] for column in connection.execute(f"PRAGMA table_info({table})") if column[5])
+    return f"({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})"
+
+
+def _has_rowid(connection: sqlite3.Connection, table: str) -> bool:
+    (made,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    return "WITHOUT ROWID" not in made
 
 
 @pytest.mark.parametrize("name", ["library.db", "cache.db"])

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from faults.scenario import SETTINGS, seeds_of, work
-from faults.test_corruption import blobs, everything
+from faults.test_corruption import at_row, blobs, columns_of, everything, rows_of
 from faults.test_processes import spread, started
 
 from intaglio.core.errors import Damaged, IntaglioError
@@ -29,8 +29,9 @@ from intaglio.store.proofs import GRANULARITY_NS, StatSignature, blob_subject
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.open import Studio, init, open_studio
 
-# Their loss cannot be told from their never having been there; a seed counter is its own only record.
-LEAVES = {"counters", "reproductions", "alembic_version"}
+# Their loss cannot be told from their never having been there; a seed counter is its own only record, and perceptual
+# hashes are computed when they are first asked for.
+LEAVES = {"counters", "reproductions", "alembic_version", "picture_hashes"}
 
 
 class Victim:
@@ -57,7 +58,11 @@ class Victim:
     def _export(self, studio: Studio, digest: str) -> dict[str, bytes]:
         folder = self.folder / "exported"
         shutil.rmtree(folder, ignore_errors=True)
-        return {path.name: path.read_bytes() for path in studio.versions.export(digest, folder)}
+        told: list[str] = []
+        files = {path.name: path.read_bytes() for path in studio.versions.export(digest, folder, told=told.append)}
+        if told:  # a reference file that is not among them
+            raise Damaged(told[0])
+        return files
 
     def examine(self, what: str, *, runs: bool) -> bool:
         """Read everything there is; whether somebody said that something is wrong. Wrong bytes fail."""
@@ -87,16 +92,10 @@ def victim() -> Iterator[Victim]:
 
 
 def _tables(path: Path) -> dict[str, tuple[list[int], list[str]]]:
-    """Row ids and columns of every table."""
+    """The rows of every table, by their place in the order of its key, and its columns."""
     with closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return {
-            name: (
-                [row for (row,) in connection.execute(f"SELECT rowid FROM {name} ORDER BY rowid")],
-                [column[1] for column in connection.execute(f"PRAGMA table_info({name})")],
-            )
-            for name in names
-        }
+        return {name: (rows_of(connection, name), columns_of(connection, name)) for name in names}
 
 
 def test_no_row_is_lost_unsaid(victim: Victim) -> None:
@@ -105,7 +104,7 @@ def test_no_row_is_lost_unsaid(victim: Victim) -> None:
         for row in rows if table not in LEAVES else ():
             victim.restore()
             with closing(sqlite3.connect(victim.path)) as connection, connection:
-                connection.execute(f"DELETE FROM {table} WHERE rowid = ?", (row,))
+                connection.execute(f"DELETE FROM {table} WHERE {at_row(connection, table, row)}")
             assert victim.examine(f"{table} without row {row}", runs=row == rows[0]), f"{table} lost row {row} unsaid"
     victim.restore()
 
@@ -121,11 +120,12 @@ def test_no_row_passes_for_another(victim: Victim) -> None:
             victim.restore()
             with closing(sqlite3.connect(victim.path)) as connection, connection:
                 pair = [
-                    connection.execute(f"SELECT {moved} FROM {table} WHERE rowid = ?", (row,)).fetchone()
+                    connection.execute(f"SELECT {moved} FROM {table} WHERE {at_row(connection, table, row)}").fetchone()
                     for row in (second, first)
                 ]
                 for row, values in zip((first, second), pair, strict=True):
-                    connection.execute(f"UPDATE {table} SET ({moved}) = ({holders}) WHERE rowid = ?", (*values, row))
+                    where = at_row(connection, table, row)
+                    connection.execute(f"UPDATE {table} SET ({moved}) = ({holders}) WHERE {where}", values)
             assert victim.examine(f"{table}, rows {first} and {second}", runs=False), f"{table}: a swap was not seen"
     victim.restore()
 

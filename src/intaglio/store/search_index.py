@@ -205,7 +205,9 @@ def differences(connection: Connection) -> Iterator[tuple[str, str]]:
     blocks = {block for (block,) in connection.execute(_BLOCKS)}
     for table in TABLES:
         blocks |= set(connection.execute(select(table.c.block).distinct()).scalars())
-    for block in sorted(blocks):
+    if strange := [block for block in blocks if not isinstance(block, int)]:
+        yield f"block {strange[0]!r}", "the search tables are damaged"
+    for block in sorted(block for block in blocks if isinstance(block, int)):
         readable = list(_readable(connection, block))
         expected = set(_expanded(block_rows(block, readable)))
         try:
@@ -224,8 +226,17 @@ def differences(connection: Connection) -> Iterator[tuple[str, str]]:
             yield name, f"{state} found by {field.lstrip(':')} {value[:60]!r}"
 
 
+# What a column of the search tables holds; SQLite lets a damaged file hold anything.
+_HOLDS = {"field": str, "word": str, "name": str, "block": int, "place": int, "places": bytes}
+
+
 def _kept(connection: Connection, table: Table, block: int) -> list[dict[str, Any]]:
-    return [row._asdict() for row in connection.execute(select(table).where(table.c.block == block))]
+    """The rows of a block. Raises Damaged."""
+    rows = [row._asdict() for row in connection.execute(select(table).where(table.c.block == block))]
+    for row in rows:
+        if not all(isinstance(value, _HOLDS.get(column, (int, float))) for column, value in row.items()):
+            raise Damaged(f"a row of {table.name} is damaged")
+    return rows
 
 
 def _expanded(tables: Iterable[list[dict[str, Any]]]) -> Iterator[tuple[int, str, str]]:
