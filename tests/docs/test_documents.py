@@ -20,7 +20,7 @@ VARYING = (
     (r"blake3:[0-9a-f]{12}", "<short>"),
     (r"\d{8}-\d{6}-[0-9a-f]{8}", "<task>"),
     (r"seed \d+ \(drawn\) *", "seed <drawn> "),
-    (r"seed \d{5,}", "seed <drawn>"),
+    (r"seed +\d{5,}", "seed <drawn>"),
     (r"-> \d+ \(drawn\)", "-> <drawn>"),
     (r"\d+(\.\d+)? (s|min)\b", "<time>"),
     (r"\d{4}-\d\d-\d\d(T[\d:.]+Z?)?", "<date>"),
