@@ -236,3 +236,22 @@ def test_VER_7_a_search_that_was_spoilt_is_told_and_mended(studio: Studio, poste
     assert "1 version can be found again" in command("versions", "reindex").stdout
     assert named(studio, "one") == ["v1"]
     assert studio.library.check().problems == ()
+
+
+def test_VER_7_of_what_looks_alike_the_one_of_its_colours_comes_first(
+    studio: Studio, poster: Path, tmp_path: Path
+) -> None:
+    """A perceptual hash knows no colours: a black and white grade has the same as the picture it was made from."""
+    document = json.loads(poster.read_text())
+    document["nodes"]["grade"] = node("colour-grade", "grain", saturation=1.0)
+    document["nodes"]["out"]["inputs"]["image"] = "grade"
+    poster.write_text(json.dumps(document))
+    coloured = saved(studio, poster, "in colour", "grain.seed=1")
+    grey = saved(studio, poster, "black and white", "grain.seed=1", "grade.saturation=0")
+    for digest in (coloured, grey):
+        asset = studio.versions.find(digest)[1].outputs[0].asset
+        chat = tmp_path / "chat.jpg"
+        Pillow.open(io.BytesIO(studio.assets.get(asset))).convert("RGB").resize((200, 150)).save(chat, quality=50)
+        found = studio.versions.matches(chat).found
+        assert found[0].digest == digest
+        assert found[0].colours < found[1].colours

@@ -70,7 +70,11 @@ def find(app: App, file: str) -> None:
 
 
 def _match_row(match: Match) -> tuple[str, ...]:
-    far = "its own" if match.how == "exact" else f"{match.bits} of 64 bits differ"
+    far = (
+        f"{match.bits} of 64 bits differ, colours {match.colours:g} of 255 apart"
+        if match.how == "similar"
+        else "its own"
+    )
     version = match.version
     said = version.annotation or "(without annotation)"
     return (match.how, match.name, far, version.created[:19], short(match.digest), said)

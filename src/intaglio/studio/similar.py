@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -22,6 +23,11 @@ MOST_MATCHES = 20
 # As many of the newest pictures as are looked at on the way to something else.
 _ASIDE = 200
 _AT_ONCE = 25
+# So many of the nearest by their hashes are held against the file by their colours.
+_WEIGHED = 100
+_CELLS = 16
+# Where red, green and blue are, by the number of channels; what is transparent counts as it is stored.
+_RGB = {1: (0, 0, 0), 3: (0, 1, 2), 4: (0, 1, 2)}
 _FLAT = "0" * 16
 
 Progress = Callable[[int, int], None]
@@ -30,12 +36,14 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Match:
     """A version that a file is an output of ("exact": its bytes, its pixels or its record say so) or only looks like
-    one of; `bits` is how many of 64 bits of their perceptual hashes differ, 0 for an exact one."""
+    one of; `bits` is how many of 64 bits of their perceptual hashes differ, 0 for an exact one. `colours` is how far
+    their colours are apart on average, 0 to 255: the hash knows shapes only, so it is what tells two grades apart."""
 
     digest: str
     version: Version
     how: Literal["exact", "similar"]
     bits: int
+    colours: float = 0.0
 
     @property
     def name(self) -> str:
@@ -52,7 +60,7 @@ class Matches:
 
 
 def matches(parts: Parts, path: Path, *, most: int | None = None, progress: Progress | None = None) -> Matches:
-    """The versions a file is an output of, then those it only looks like, the nearest and newest first.
+    """The versions a file is an output of, then those it only looks like, the nearest in colour and newest first.
 
     Pictures that have no perceptual hash yet get one, the newest first: `most` of them, or all. Raises InvalidImage for
     what is no picture or clip, NotFound, Invalid, RecordMismatch.
@@ -64,12 +72,16 @@ def matches(parts: Parts, path: Path, *, most: int | None = None, progress: Prog
     found = [Match(digest, version, "exact", 0) for digest, version in meant(exact)]
     with path.open("rb") as file:
         hash = _hash(file)
+        file.seek(0)
+        colours = _colours(file)
     known = {match.digest for match in found} | {digest for digest, _ in exact}
-    for bits, asset in parts.pictures.near(hash, MOST_BITS) if hash else ():
+    near = list(islice(parts.pictures.near(hash, MOST_BITS), _WEIGHED)) if hash else []
+    weighed = [(_apart(parts, asset, colours), bits, asset) for bits, asset in near]
+    for apart, bits, asset in sorted(weighed, key=lambda each: (round(each[0]), each[1])):
         for digest, version in meant(parts.versions.find(output=asset)):
             if digest not in known and len(found) < MOST_MATCHES:
                 known.add(digest)
-                found.append(Match(digest, version, "similar", bits))
+                found.append(Match(digest, version, "similar", bits, round(apart, 1)))
     return Matches(tuple(found), waiting)
 
 
@@ -118,6 +130,24 @@ def _of_asset(parts: Parts, asset: str) -> str:
     with suppress(IntaglioError), parts.blobs.open_verified(asset) as file:
         return _hash(file)
     return ""
+
+
+def _apart(parts: Parts, asset: str, colours: list[int]) -> float:
+    """How far the colours of a stored picture are from these, on average; the farthest where it cannot be read."""
+    with suppress(IntaglioError), parts.blobs.open_verified(asset) as file:
+        other = _colours(file)
+        return sum(abs(a - b) for a, b in zip(colours, other, strict=True)) / len(colours)
+    return 255.0
+
+
+def _colours(file: BinaryIO) -> list[int]:
+    """The colours of a picture, or of a clip's first, in 16 x 16 cells."""
+    from intaglio.imaging.adjust import resize
+    from intaglio.imaging.arrays import to_array
+    from intaglio.imaging.frames import frames
+
+    small = to_array(resize(next(iter(frames(file))).image, width=_CELLS, height=_CELLS, method="area"))
+    return [int(row[channel]) for row in small.reshape(_CELLS * _CELLS, -1) for channel in _RGB[small.shape[2]]]
 
 
 def _hash(file: BinaryIO) -> str:
