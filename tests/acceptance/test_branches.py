@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from acceptance.conftest import Command
+from acceptance.conftest import Command, ramp
 
 from intaglio.core.errors import Conflict, Invalid, InvalidWorkflow, NotFound, StorageFailed
 from intaglio.core.record import plain
 from intaglio.core.workflow import parse_workflow
+from intaglio.imaging.png import encode
 from intaglio.studio.open import Studio
 
 
@@ -271,3 +272,18 @@ def test_VER_5_what_can_only_be_read_can_be_looked_at(studio: Studio, plain_chai
     assert studio.versions.apply("plain/v1..plain/v1", ["B"], make=False)
     with pytest.raises(StorageFailed):
         studio.workflows.take("B")
+
+
+def test_VER_5_taking_a_change_leaves_the_branch_its_own_reference_picture(
+    studio: Studio, plain_chain: Path, tmp_path: Path
+) -> None:
+    studio.tasks.run(plain_chain, annotation="one")
+    studio.workflows.branch("v1", "B")
+    before = studio.workflows.show("B")[0].pins["in"]
+    picture = tmp_path / "reference.png"
+    picture.write_bytes(encode(ramp(16, 24)))
+    studio.tasks.run(change(plain_chain, "grain", amount=0.7), annotation="another picture under the same path")
+    studio.workflows.take("B")
+    workflow, _ = studio.workflows.show("B")
+    assert workflow.nodes["grain"].params["amount"] == 0.7
+    assert workflow.pins["in"] == before

@@ -68,9 +68,9 @@ def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, ve
     files stay known, so that it runs wherever they were. `version` is the digest of the version it is taken from, ""
     for none. Raises InvalidWorkflow (the name), Conflict (the name is taken).
     """
-    bare = replace(
-        document, pins={node: Pin(assets=pin.assets, files=pin.files) for node, pin in document.pins.items()}
-    )
+    # What a version ran with counts before what its workflow had captured earlier.
+    known = {} if version else document.pins
+    bare = replace(document, pins={node: Pin(assets=pin.assets, files=pin.files) for node, pin in known.items()})
     derived = with_known_files(parts, replace(bare, name=_fit(parse_name(name)), mode="discovery"), version)
     note = _note(note)
     with parts.database.write():
@@ -86,7 +86,10 @@ def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, ve
 
 def with_known_files(parts: Parts, document: Workflow, version: str = "", base: str = "") -> Workflow:
     """The workflow with its reference files pinned as a version ran with them: the one of that digest, else the newest
-    of `base` (a workflow's name). So it runs although it is no file, and its relative paths start nowhere."""
+    of `base` (a workflow's name). So it runs although it is no file, and its relative paths start nowhere.
+
+    A file that it knows already under the path that it names stays the one it is.
+    """
     latest = parts.versions.get(version) if version else None
     if latest is None:
         found = parts.versions.latest(base or document.name)
@@ -97,15 +100,18 @@ def with_known_files(parts: Parts, document: Workflow, version: str = "", base: 
     ran = parts.documents.get(Workflow, plan.workflow.digest)
     pins = dict(document.pins)
     for node, pin in pins_of(plan, ran).items():
-        held = document.nodes.get(node)
-        same = [name for name in pin.assets if held is not None and held.params.get(name) == pin.files.get(name)]
-        if same:
-            mine = pins.get(node, Pin())
-            pins[node] = replace(
-                mine,
-                assets={**mine.assets, **{name: pin.assets[name] for name in same}},
-                files={**mine.files, **{name: pin.files[name] for name in same}},
-            )
+        params = document.nodes[node].params if node in document.nodes else {}
+        mine = pins.get(node, Pin())
+        new = [
+            name
+            for name, typed in pin.files.items()
+            if params.get(name) == typed and (name not in mine.assets or mine.files.get(name) != typed)
+        ]
+        pins[node] = replace(
+            mine,
+            assets={**mine.assets, **{name: pin.assets[name] for name in new}},
+            files={**mine.files, **{name: pin.files[name] for name in new}},
+        )
     return replace(document, pins={node: pin for node, pin in pins.items() if pin != Pin()})
 
 
@@ -324,8 +330,8 @@ def _check_nodes(names: Sequence[str], *workflows: Workflow) -> None:
 def _ancestor(parts: Parts, branch: Branch) -> Workflow:
     """What a branch and its base last had in common, node by node. What was taken over on a way that the branch went
     back from (`versions rollback`) is open again."""
-    line = _line(parts, branch.name)
     said = [remark for remark in parts.branches.remarks(branch.name) if remark.what == TOOK]
+    line = _line(parts, branch.name) if said else []
     states = [
         (parts.documents.get(Workflow, remark.value), remark.nodes)
         for remark in said

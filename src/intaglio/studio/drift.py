@@ -139,7 +139,7 @@ def _models(parts: Parts, workflow: Workflow, digest: str, version: Version) -> 
             old = f"{model.name}:{model.version} ({model.digest[:_SHOWN]})"
             typed = configured(node, slot)
             for reference, runs in ((typed, slot not in pins), (pins.get(slot, ""), True)):
-                new = _differs(parts, reference, model.digest, step) if reference else ""
+                new = _differs(parts, reference, model.digest) if reference else ""
                 if new:
                     yield _warning(node_id, slot, old, new, name, runs=runs, pinned=pins.get(slot, ""))
 
@@ -184,7 +184,7 @@ def _first_steps(plan: Plan) -> dict[str, Step]:
     return found
 
 
-def _differs(parts: Parts, reference: str, recorded: str, step: Step) -> str:
+def _differs(parts: Parts, reference: str, recorded: str) -> str:
     """What a reference means now, in words, if that is not the recorded content; "" if it is."""
     models = Models(parts)
     try:
