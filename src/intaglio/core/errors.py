@@ -1,7 +1,8 @@
 """Every error Intaglio raises on purpose.
 
 One tree, drawn here; each class carries the facts as attributes and a hint that says what to do next. `EXIT_CODES`
-is the one table that turns them into exit codes. Messages name the thing, in lower case.
+is the one table that turns them into exit codes, `HTTP_STATUSES` the one that turns them into answers of the server.
+Messages name the thing, in lower case.
 """
 
 from __future__ import annotations
@@ -260,6 +261,61 @@ class Cancelled(IntaglioError):
     code = "cancelled"
 
 
+# -- a server does not let you, or not now ---------------------------------------------------------------------------
+
+
+class Unauthorized(IntaglioError):
+    """A request to a server that does not say who asks, or whose token is not (any more) good."""
+
+    code = "unauthorized"
+    hint = "Send a token of this server: Authorization: Bearer TOKEN (made with: intaglio tokens create)."
+
+
+class Forbidden(IntaglioError):
+    """A request that whoever asks may not make; `scope` is what it would take, if a scope would do."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, *, scope: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.scope = scope
+
+
+class TooLarge(Invalid):
+    """More than a server takes: a body, a picture, an upload; `limit` is what it takes."""
+
+    code = "too_large"
+
+    def __init__(self, message: str, *, limit: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+
+
+class TooMany(Unavailable):
+    """More at a time than a server takes (requests, queued tasks); `after_s` is when to try again."""
+
+    code = "too_many"
+    hint = "Wait a little, then try again."
+
+    def __init__(self, message: str, *, after_s: float = 1.0, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.after_s = after_s
+
+
+class ServerGone(Unavailable):
+    """A server that does not answer, or answers what no Intaglio server does."""
+
+    code = "server.gone"
+    hint = "See that it runs (intaglio serve) and that the address is right."
+
+
+class WorkerLost(Unavailable):
+    """The worker process died while it was at a task; how is in the message."""
+
+    code = "worker.lost"
+    hint = "See the server's log for why; then take it up again with: intaglio tasks retry TASK"
+
+
 # The one place where errors become exit codes; the most specific class in a class's bases wins.
 EXIT_CODES: dict[type[IntaglioError], int] = {
     IntaglioError: 1,
@@ -268,10 +324,35 @@ EXIT_CODES: dict[type[IntaglioError], int] = {
     NotFound: 3,
     NoLibrary: 3,
     Unavailable: 4,
+    Unauthorized: 4,
+    Forbidden: 4,
     Cancelled: 130,
+}
+
+# The one place where errors become HTTP statuses; the most specific class wins, as above.
+HTTP_STATUSES: dict[type[IntaglioError], int] = {
+    IntaglioError: 500,
+    Invalid: 422,
+    Conflict: 409,
+    NotFound: 404,
+    NoLibrary: 503,
+    Unavailable: 503,
+    ModelUnavailable: 409,
+    CannotReproduce: 409,
+    NodeFailed: 409,
+    Cancelled: 409,
+    Unauthorized: 401,
+    Forbidden: 403,
+    TooLarge: 413,
+    TooMany: 429,
 }
 
 
 def exit_code(error: IntaglioError) -> int:
     """The exit code of `error`, by its nearest class in `EXIT_CODES`."""
     return next(EXIT_CODES[cls] for cls in type(error).__mro__ if cls in EXIT_CODES)
+
+
+def http_status(error: IntaglioError) -> int:
+    """The HTTP status of `error`, by its nearest class in `HTTP_STATUSES`."""
+    return next(HTTP_STATUSES[cls] for cls in type(error).__mro__ if cls in HTTP_STATUSES)

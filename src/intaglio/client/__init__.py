@@ -1,0 +1,1 @@
+"""A library behind a server: the same nouns and types as an open one."""

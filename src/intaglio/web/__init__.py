@@ -1,0 +1,1 @@
+"""The server: HTTP in, one studio call, HTTP out."""
