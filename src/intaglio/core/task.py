@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -11,6 +12,9 @@ from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import ExecutedSeed
 
+# What `studio.queue` makes: sorts by time and reads as a date. Nothing else becomes part of a file's name.
+TASK_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}", re.ASCII)
+
 Status = Literal["queued", "running", "waiting", "done", "failed", "cancelled", "interrupted"]
 
 # Only forward. A task that did not finish may be taken up again: that is a new attempt, and it is counted.
@@ -19,9 +23,9 @@ FORWARD: Mapping[Status, frozenset[Status]] = {
     "running": frozenset({"waiting", "done", "failed", "cancelled", "interrupted"}),
     # It has its snapshot, and is final once the reason for its version is given.
     "waiting": frozenset({"done", "cancelled"}),
-    "interrupted": frozenset({"running", "cancelled"}),
-    "failed": frozenset({"running"}),
-    "cancelled": frozenset({"running"}),
+    "interrupted": frozenset({"queued", "running", "cancelled"}),
+    "failed": frozenset({"queued", "running"}),
+    "cancelled": frozenset({"queued", "running"}),
     "done": frozenset(),
 }
 

@@ -17,29 +17,39 @@ from intaglio.core.codec import decode, digest, digest_body, encode
 from intaglio.core.envelope import Envelope
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.core.fidelity import Reproduction
+from intaglio.core.job import Job
+from intaglio.core.journal import Notice
 from intaglio.core.model import KeptModel, ModelHashes, ModelPlace, ModelVersion
+from intaglio.core.queued import Queued
 from intaglio.core.record import record
 from intaglio.core.task import Event, NodeRecord, Task
+from intaglio.core.token import Token
 from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
+from intaglio.core.webhook import Webhook
 from intaglio.store.schema import (
     assets,
     branches,
     counters,
     envelopes,
     events,
+    jobs,
+    journal,
     kept_models,
     model_hashes,
     model_places,
     models,
     node_records,
+    queue,
     remarks,
     reproductions,
     tasks,
+    tokens,
     variation_remarks,
     variation_runs,
     variations,
     versions,
+    webhooks,
     workflow_remarks,
     workflows,
 )
@@ -209,8 +219,19 @@ VARIATION_REMARKS = RecordTable(
     "digest",
 )
 KEPT_MODELS = RecordTable(kept_models, KeptModel, lambda k: {"digest": k.digest}, "digest")
+JOURNAL = RecordTable(journal, Notice, lambda n: {"number": n.number, "what": n.what, "subject": n.subject}, "number")
+QUEUE = RecordTable(
+    queue,
+    Queued,
+    lambda q: {"id": q.id, "what": q.what, "place": q.place, "not_before": q.not_before},
+    "id",
+)
+JOBS = RecordTable(jobs, Job, lambda j: {"id": j.id, "status": j.status, "verb": j.verb}, "id")
+TOKENS = RecordTable(tokens, Token, lambda t: {"id": t.id, "hash": t.hash}, "id")
+WEBHOOKS = RecordTable(webhooks, Webhook, lambda w: {"id": w.id}, "id")
 # Every table of sealed records.
 SEALED: tuple[RecordTable[Any], ...] = (
     WORKFLOWS, TASKS, NODE_RECORDS, ASSETS, EVENTS, VERSIONS, MODELS, REPRODUCTIONS, REMARKS, ENVELOPES, MODEL_PLACES,
     MODEL_HASHES, KEPT_MODELS, COUNTERS, BRANCHES, WORKFLOW_REMARKS, VARIATIONS, VARIATION_RUNS, VARIATION_REMARKS,
+    JOURNAL, QUEUE, JOBS, TOKENS, WEBHOOKS,
 )  # fmt: skip

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 # The name of the newest script in migrations/versions, which makes exactly the tables below.
-REVISION = "2026_11_21_versions_found"
+REVISION = "2026_11_22_server"
 
 
 class _Body(LargeBinary):
@@ -289,3 +289,44 @@ model_hashes = Table(
 )
 kept_models = Table("kept_models", metadata, _word("digest", primary_key=True), *_sealed())
 counters = Table("counters", metadata, _word("name", primary_key=True), _number("value"), *_sealed())
+# What happened, in the order of its commits; numbered without gaps.
+journal = Table(
+    "journal",
+    metadata,
+    _number("number", primary_key=True, autoincrement=False),
+    _word("what"),
+    _word("subject", index=True),
+    *_sealed(),
+)
+queue = Table(
+    "queue",
+    metadata,
+    _word("id", primary_key=True),
+    _word("what"),
+    _number("place", unique=True),
+    _word("not_before"),
+    *_sealed(),
+)
+jobs = Table(
+    "jobs",
+    metadata,
+    _seq(),
+    _word("id", unique=True),
+    _word("status"),
+    _word("verb"),
+    *_sealed(),
+    Index(None, "status", "seq"),
+)
+tokens = Table("tokens", metadata, _word("id", primary_key=True), _word("hash", unique=True), *_sealed())
+webhooks = Table("webhooks", metadata, _word("id", primary_key=True), *_sealed())
+# Answers to requests that may come again; no records, but sealed. `status` 0 is one that is still being worked on.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    _word("person", primary_key=True),
+    _word("key", primary_key=True),
+    _word("request"),
+    _number("status"),
+    _word("created", index=True),
+    *_sealed(),
+)

@@ -24,6 +24,9 @@ ALLOWED = {
     ("interrupted", "cancelled"),
     ("cancelled", "running"),
     ("failed", "running"),
+    ("interrupted", "queued"),
+    ("cancelled", "queued"),
+    ("failed", "queued"),
 }
 
 
