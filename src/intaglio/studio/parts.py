@@ -19,17 +19,23 @@ from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
 from intaglio.store.envelopes import Envelopes
+from intaglio.store.idempotency import Idempotency
+from intaglio.store.jobs import Jobs
+from intaglio.store.journal import Journal
 from intaglio.store.kept import Kept
 from intaglio.store.model_index import ModelIndex
 from intaglio.store.models import Models
 from intaglio.store.pictures import PictureHashes
 from intaglio.store.proofs import Proofs
+from intaglio.store.queue import Queue
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.search import Search
 from intaglio.store.tasks import Tasks
+from intaglio.store.tokens import Tokens
 from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
+from intaglio.store.webhooks import Webhooks
 from intaglio.store.workflows import Workflows
 from intaglio.studio.settings import DEVICE, Settings
 
@@ -39,13 +45,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parts:
-    """Stores, node types and the backend of one open library. `root` is its `.intaglio` folder."""
+    """Stores, node types and the backend of one open library. `root` is its `.intaglio` folder.
+
+    `reach` is the only folder whose files may be opened because a caller or a record names them; None in the user's
+    own process, where any may.
+    """
 
     settings: Settings
     root: Path
     database: Database
     proofs: Proofs
     blobs: LocalBlobs
+    reach: Path | None = None
     _backends: dict[tuple[int, bool], DiffusersBackend] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,6 +76,12 @@ class Parts:
         self.envelopes = Envelopes(self.database)
         self.branches = Branches(self.database)
         self.variations = Variations(self.database)
+        self.journal = Journal(self.database)
+        self.queue = Queue(self.database)
+        self.jobs = Jobs(self.database)
+        self.tokens = Tokens(self.database)
+        self.webhooks = Webhooks(self.database)
+        self.idempotency = Idempotency(self.database)
 
     @cached_property
     def types(self) -> NodeTypes:
