@@ -18,12 +18,12 @@ from intaglio.core.grade import CODES, Gap
 from intaglio.core.plan import Plan, WorkflowRef
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
-from intaglio.core.task import Task
+from intaglio.core.task import TASK_ID, Task
 from intaglio.core.version import Version, slug
 from intaglio.core.workflow import NODE_ID, parse_workflow
 from intaglio.studio.inside import INPUTS, RECORD, read_json
 from intaglio.studio.parts import Parts
-from intaglio.studio.queue import TASK_ID, new_task_id
+from intaglio.studio.queue import new_task_id
 from intaglio.studio.saving import version_record
 
 _GIVE = "Give a folder that intaglio versions export wrote, or its record.json; a picture: intaglio assets import FILE"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import UTC, datetime
 
@@ -12,8 +11,6 @@ from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.carry_out import lock_path
 from intaglio.studio.parts import Parts
-
-TASK_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}")
 
 
 def queue(parts: Parts, plan: Plan, *, reproduces: str = "", reason: Reason | None = None) -> tuple[Task, TaskLock]:
