@@ -22,7 +22,7 @@ from intaglio.store.filehash import open_source
 from intaglio.store.proofs import Proof, StatSignature, file_subject
 from intaglio.studio.arrivals import Arrival, arrive, file_of
 from intaglio.studio.compare import Comparison, compare_files
-from intaglio.studio.files import expanded, is_file
+from intaglio.studio.files import UPLOAD, expanded, file_named, is_file, named, reached
 from intaglio.studio.inside import Written, with_record
 from intaglio.studio.lineage import lineage
 from intaglio.studio.parts import Parts
@@ -44,7 +44,7 @@ class Assets:
 
         Raises NotFound, InvalidImage (naming the file), Invalid (too large), BackendMissing (a video, and no PyAV).
         """
-        files = [Path(path) for path in paths]
+        files = [named(path, self._parts.reach) for path in paths]
         known = {path: asset for path in files if (asset := self._known(path)) is not None}
         fresh = [path for path in files if path not in known]
         done = 0
@@ -62,6 +62,10 @@ class Assets:
     def get(self, reference: str) -> bytes:
         """The bytes of an asset, verified. Raises NotFound, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
+
+    def file(self, reference: str) -> Path:
+        """The file of an asset in the library, verified: to be read, never written. Raises NotFound, Damaged."""
+        return self._parts.blobs.path_of(self._digest(reference))
 
     def with_record(self, reference: str) -> Written:
         """The bytes of an asset as `versions export` would write them: with the record of its version inside.
@@ -92,7 +96,7 @@ class Assets:
         One whose record belongs to another file, or makes no sense, is refused, which its `Arrival` says; the others
         are taken in. Raises NotFound when a file is not there, before any is looked at.
         """
-        files = list(dict.fromkeys(file_of(expanded(path)) for path in paths))
+        files = list(dict.fromkeys(file_of(named(path, self._parts.reach)) for path in paths))
         for path in files:
             if not os.path.lexists(path):
                 raise NotFound("file", str(path), hint="Name files that are there.")
@@ -111,12 +115,14 @@ class Assets:
         """
         old, new = os.fspath(a), os.fspath(b)
         with self._opened(old) as first, self._opened(new) as second:
-            return compare_files((old, first), (new, second), None if to is None else expanded(to))
+            folder = None if to is None else named(to, self._parts.reach, "folder")
+            return compare_files((old, first), (new, second), folder)
 
     def _opened(self, reference: str) -> BinaryIO:
         try:
-            if not is_digest(reference.removeprefix(ADDRESS)) and os.path.lexists(reference):
-                return open_source(expanded(reference))
+            path = None if is_digest(reference.removeprefix(ADDRESS)) else reached(reference, self._parts.reach)
+            if path is not None and os.path.lexists(path):
+                return open_source(path)
             return self._parts.blobs.open_verified(self._digest(reference))
         except NotFound as error:
             hint = "Name a file that is there, or give a digest as it was printed."
@@ -153,12 +159,12 @@ class Assets:
         if text.startswith(PREFIX):
             asset, name = self.show(text), text
         else:
-            if base is None and is_relative(given):
+            if base is None and self._parts.reach is None and is_relative(given):
                 raise Invalid(
                     f"the picture {given!r} is named by a relative path, and the workflow is not a file",
                     hint="Run the workflow from its file, or name the picture by its whole path or digest.",
                 )
-            path = (base or Path()) / expanded(given)
+            path = self._picture(given, base)
             asset, name = self._as_made(self.add([path])[0]), path.name
         if asset.media_type in MEDIA_TYPES:
             raise InvalidImage(f"{name} is a video, and a picture is wanted", hint="Name a picture.")
@@ -167,6 +173,14 @@ class Assets:
         except InvalidImage as error:
             raise InvalidImage(f"{name}: {error}", hint=error.hint) from error
         return AssetRef(digest=asset.digest, media_type=asset.media_type, address=asset.address, name=name)
+
+    def _picture(self, given: str, base: Path | None) -> Path:
+        """The file of a reference picture; a relative path starts from `base`. Raises NotFound, Invalid."""
+        if base is None or given.startswith(UPLOAD):
+            return named(given, self._parts.reach)
+        if self._parts.reach is None:
+            return base / expanded(given)
+        return named(base / given, self._parts.reach)
 
     def state(self, digest: str) -> AssetState:
         """Whether the store still has the bytes of an asset as they were."""
@@ -180,8 +194,9 @@ class Assets:
         text = reference.removeprefix(ADDRESS)
         if is_digest(text):
             return text
-        if is_file(reference):
-            held, _ = recognise(self._parts, Path(reference))
+        path = file_named(reference, self._parts.reach)
+        if path is not None:
+            held, _ = recognise(self._parts, path)
             if not held:
                 raise NotFound("asset", reference, hint="Nothing in this library has these bytes or pixels.")
             return held[0].digest
