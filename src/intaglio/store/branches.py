@@ -10,6 +10,7 @@ from intaglio.core.branch import Branch, WorkflowRemark
 from intaglio.core.codec import digest
 from intaglio.core.errors import Conflict
 from intaglio.store.database import Database
+from intaglio.store.journal import note
 from intaglio.store.rows import BRANCHES, WORKFLOW_REMARKS
 from intaglio.store.schema import branches, workflow_remarks
 
@@ -48,6 +49,8 @@ class Branches:
         with self._database.write() as connection:
             if WORKFLOW_REMARKS.first(connection, _SAME, wanted=digest(remark)) is None:
                 WORKFLOW_REMARKS.add(connection, remark)
+                facts = {name: getattr(remark, name) for name in ("what", "holds", "note", "value", "author")}
+                note(connection, "workflow.remark", remark.workflow, facts)
 
     def remarks(self, workflow: str | None = None) -> builtins.list[WorkflowRemark]:
         """The remarks on a workflow, or on all of them, oldest first. Raises Damaged."""

@@ -12,9 +12,20 @@ from sqlalchemy.schema import ForeignKeyConstraint
 from intaglio.core.errors import Damaged, InvalidRecord
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
+from intaglio.store.idempotency import broken_answers
 from intaglio.store.pictures import broken_hashes
 from intaglio.store.rows import NODE_RECORDS, SEALED, VERSIONS
-from intaglio.store.schema import documents, metadata, step_inputs, step_outputs, version_outputs
+from intaglio.store.schema import (
+    documents,
+    jobs,
+    journal,
+    metadata,
+    queue,
+    step_inputs,
+    step_outputs,
+    tasks,
+    version_outputs,
+)
 from intaglio.store.search_blocks import REPAIR
 from intaglio.store.search_index import differences
 from intaglio.store.tasks import inputs_of
@@ -41,6 +52,10 @@ def check_rows(database: Database) -> Iterator[Problem]:
                 if message:
                     yield Problem(str(row.kind), str(row.digest), message)
             yield from _check_outputs(connection)
+            yield from _check_journal(connection)
+            yield from _check_queue(connection)
+            for request, message in broken_answers(connection):
+                yield Problem("request", request, message)
             for version, message in differences(connection):
                 yield Problem("search", version, f"{message}. {REPAIR}")
             for asset in broken_hashes(connection):
@@ -87,6 +102,24 @@ def _check_outputs(connection: Connection) -> Iterator[Problem]:
             state = "is in no readable record" if output in there else f"is missing from the table of {what}s"
             words = [str(word) for word in output]
             yield Problem(kind, "/".join(words[:named]), f"{what} {' '.join(words[named:])} {state}")
+
+
+def _check_journal(connection: Connection) -> Iterator[Problem]:
+    """The numbers that are missing: whoever follows the journal counts on there being none."""
+    expected = 1
+    for number in connection.execute(select(journal.c.number).order_by(journal.c.number)).scalars():
+        if isinstance(number, int) and number > expected:
+            missing = f"line {expected} is" if number == expected + 1 else f"lines {expected} to {number - 1} are"
+            yield Problem("notice", str(expected), f"{missing} missing from the journal")
+        expected = number + 1 if isinstance(number, int) else expected
+
+
+def _check_queue(connection: Connection) -> Iterator[Problem]:
+    """Entries that nothing stands behind."""
+    for what, table in (("task", tasks), ("job", jobs)):
+        there = select(table.c.id).where(table.c.id == queue.c.id).exists()
+        for name in connection.execute(select(queue.c.id).where(queue.c.what == what, ~there)).scalars():
+            yield Problem("queued", str(name), f"the {what} that waits is not there")
 
 
 def _check_references(connection: Connection, table: Table) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from sqlalchemy import bindparam, select
 from intaglio.core.codec import digest
 from intaglio.core.version import APPROVED, Remark
 from intaglio.store.database import Database
+from intaglio.store.journal import note
 from intaglio.store.rows import REMARKS
 from intaglio.store.schema import remarks, versions
 from intaglio.store.search_index import Changing
@@ -33,6 +34,8 @@ class Remarks:
             if REMARKS.first(connection, _GET, wanted=digest(remark)) is None:
                 with Changing(connection, remark.version):
                     REMARKS.add(connection, remark)
+                facts = {name: getattr(remark, name) for name in ("what", "holds", "note", "value", "author")}
+                note(connection, "version.remark", remark.version, facts)
 
     def of(self, version: str) -> list[Remark]:
         """The remarks on a version (its digest), oldest first. Raises Damaged."""

@@ -12,12 +12,17 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from intaglio.core.asset import Asset
 from intaglio.core.codec import decode, encode
 from intaglio.core.errors import Conflict, NotFound
-from intaglio.core.record import EMPTY, Json
+from intaglio.core.record import EMPTY, Json, plain
 from intaglio.core.task import Event, NodeRecord, Status, Task, check_forward
 from intaglio.store.assets import add_asset
 from intaglio.store.database import Database, now
+from intaglio.store.journal import note
+from intaglio.store.queue import leave
 from intaglio.store.rows import EVENTS, NODE_RECORDS, TASKS, starts_with
 from intaglio.store.schema import events, node_records, step_inputs, step_outputs, tasks
+
+# A task that became one of these is not in the queue any more.
+ENDED: frozenset[Status] = frozenset({"waiting", "done", "failed", "cancelled"})
 
 # What happened, at which step ("" = the whole task), and facts about it.
 Happening = tuple[str, str, Mapping[str, Json]]
@@ -56,6 +61,7 @@ class Tasks:
             if connection.execute(_SEQ, {"wanted": task.id}).first() is not None:
                 raise Conflict(f"task {task.id!r} is already there")
             TASKS.add(connection, task)
+            _note_status(connection, task)
 
     def get(self, id: str) -> Task:
         """The task of that id. Raises NotFound, Damaged."""
@@ -159,7 +165,9 @@ def inputs_of(record: NodeRecord) -> dict[str, str]:
 
 
 def change_task(connection: Connection, id: str, **changes: Any) -> Task:
-    """Change a task's fields within a transaction. Raises NotFound, Damaged, Conflict, InvalidRecord."""
+    """Change a task's fields within a transaction; one that ended, or waits for its reason, leaves the queue.
+
+    Raises NotFound, Damaged, Conflict, InvalidRecord."""
     row = connection.execute(_GET, {"wanted": id}).first()
     if row is None:
         raise NotFound("task", id)
@@ -169,7 +177,23 @@ def change_task(connection: Connection, id: str, **changes: Any) -> Task:
     # Read back before it is written: a value of the wrong type would make the task unreadable.
     changed = decode(Task, encode(replace(task, **changes)))
     connection.execute(_SET, {"at": row.seq, **TASKS.row(changed, seq=row.seq)})
+    if changed.status != task.status:
+        _note_status(connection, changed)
+        if changed.status in ENDED:
+            leave(connection, id)
     return changed
+
+
+def _note_status(connection: Connection, task: Task) -> None:
+    facts = {
+        "status": task.status,
+        "workflow": task.workflow.name,
+        "purpose": task.purpose,
+        "attempt": task.attempt,
+        "version": task.version,
+        "error": plain(task.error),
+    }
+    note(connection, f"task.{task.status}", task.id, facts)
 
 
 def _seq(connection: Connection, task: str) -> int:
@@ -185,4 +209,5 @@ def _log(connection: Connection, task: str, what: str, step: str, facts: Mapping
         _seq(connection, task)
     event = Event(task=task, number=(last or 0) + 1, time=now(), what=what, step=step, facts=facts)
     EVENTS.add(connection, event)
+    note(connection, "task.event", task, {"number": event.number, "what": what, "step": step, "facts": facts})
     return event

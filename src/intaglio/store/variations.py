@@ -10,6 +10,7 @@ from intaglio.core.codec import digest
 from intaglio.core.errors import Conflict, NotFound
 from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.store.database import Database
+from intaglio.store.journal import note
 from intaglio.store.rows import VARIATION_REMARKS, VARIATION_RUNS, VARIATIONS, starts_with
 from intaglio.store.schema import variation_remarks, variation_runs, variations
 
@@ -38,6 +39,8 @@ class Variations:
             if VARIATIONS.first(connection, _GET, wanted=variation.id) is not None:
                 raise Conflict(f"variation {variation.id!r} is already there")
             VARIATIONS.add(connection, variation)
+            facts = {"what": variation.what, "version": variation.version, "author": variation.author}
+            note(connection, "variation.made", variation.id, facts)
 
     def get(self, id: str) -> Variation:
         """The variation of that id. Raises NotFound, Damaged."""
@@ -89,6 +92,8 @@ class Variations:
         with self._database.write() as connection:
             if VARIATION_REMARKS.first(connection, _SAME, wanted=digest(remark)) is None:
                 VARIATION_REMARKS.add(connection, remark)
+                facts = {name: getattr(remark, name) for name in ("what", "value", "note", "author")}
+                note(connection, "variation.remark", remark.variation, facts)
 
     def remarks(self, id: str) -> builtins.list[VariationRemark]:
         """What came of a variation, oldest first. Raises Damaged."""

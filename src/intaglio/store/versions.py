@@ -11,6 +11,7 @@ from intaglio.core.codec import digest as digest_of
 from intaglio.core.errors import Conflict, Damaged, NotFound
 from intaglio.core.version import Version
 from intaglio.store.database import Database
+from intaglio.store.journal import note
 from intaglio.store.rows import VERSIONS, digest_starts_with
 from intaglio.store.schema import version_outputs, versions
 from intaglio.store.search_index import added
@@ -54,6 +55,7 @@ class Versions:
             added(connection, digest)
             if task is not None:
                 change_task(connection, task, version=digest)
+            _note_made(connection, digest, version)
         return digest, version
 
     def get(self, digest: str) -> Version:
@@ -125,6 +127,17 @@ def _next_number(connection: Connection, workflow: str) -> int:
     if count != (last or 0):
         raise Damaged(f"the versions of workflow {workflow!r} are damaged: the last is {last}, but there are {count}")
     return int(count) + 1
+
+
+def _note_made(connection: Connection, digest: str, version: Version) -> None:
+    facts = {
+        "workflow": version.workflow.name,
+        "number": version.number,
+        "label": version.label,
+        "name": version.name,
+        "task": version.task,
+    }
+    note(connection, "version.made", digest, facts)
 
 
 def _check_label(connection: Connection, version: Version) -> None:

@@ -10,6 +10,7 @@ from intaglio.core.errors import NotFound
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database, now
 from intaglio.store.documents import Documents
+from intaglio.store.journal import note
 from intaglio.store.rows import WORKFLOWS, WorkflowEntry
 from intaglio.store.schema import workflows
 
@@ -51,6 +52,7 @@ class Workflows:
             version = latest.version + 1 if latest else 1
             entry = WorkflowEntry(name=workflow.name, version=version, digest=digest, created=now())
             WORKFLOWS.add(connection, entry)
+            note(connection, "workflow.made", workflow.name, {"number": version, "digest": digest})
         return version, digest
 
     def get(self, name: str, version: int | None = None) -> tuple[Workflow, int, str]:
