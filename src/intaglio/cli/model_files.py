@@ -33,12 +33,13 @@ no_background = click.option(
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@click.argument("folders", nargs=-1, metavar="[DIR]...")
 @no_background
 @common
 def scan(app: App, folders: tuple[str, ...], no_background: bool) -> None:
     """Index the models in folders: files of weights, and pipeline folders, however deep they lie.
 
+    Without DIR, in those that INTAGLIO_MODELS names.
     New models get a name from their file; moved ones keep theirs; replaced, gone, unsafe and broken files are listed.
     Stop it at any time: what was read is kept, and not read again. SHA-256, AutoV1 to AutoV3 and the tensor digest are
     computed afterwards by a process of their own.
@@ -52,13 +53,14 @@ def scan(app: App, folders: tuple[str, ...], no_background: bool) -> None:
 
 
 @click.command()
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@click.argument("folders", nargs=-1, metavar="[DIR]...")
 @click.option("--settle", default=2.0, show_default=True, type=click.FloatRange(0.1, 3600), help="Seconds of rest.")
 @no_background
 @common
 def watch(app: App, folders: tuple[str, ...], settle: float, no_background: bool) -> None:
     """Scan folders, then keep the index true while files come, go and change; a line for each. Ctrl-C ends it.
 
+    Without DIR, the folders that INTAGLIO_MODELS names.
     A file is looked at when it did not change for --settle seconds, so that no half copy is indexed. What is behind a
     link to a folder is seen by the next scan. With --json, one JSON object a line.
     """

@@ -1,4 +1,9 @@
-"""Files that people name: any text may come, and most of it names no file; and the writing of those they ask for."""
+"""Files that people name: any text may come, and most of it names no file; and the writing of those they ask for.
+
+Every path that a caller gives, or that a workflow or a record names, goes through `reached` before the disk is asked
+about it. Whose process it is decides what it may mean: the user's own may open whatever the user may (`reach` None), a
+server only what was uploaded to it (`reach`, the folder of uploads). Elsewhere it does not even look.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,12 @@ import secrets
 import stat
 from pathlib import Path
 
-from intaglio.core.errors import Invalid
+from intaglio.core.errors import Invalid, NotFound
 from intaglio.store import disk
+
+UPLOAD = "upload:"
+UPLOAD_FIRST = "A server opens no file by its path; upload it, and give the reference that comes back: upload:ID/NAME."
+_LONGEST, _LONGEST_NAME = 4000, 255
 
 
 def is_file(given: str | os.PathLike[str]) -> bool:
@@ -17,6 +26,76 @@ def is_file(given: str | os.PathLike[str]) -> bool:
         return stat.S_ISREG(os.stat(given).st_mode)
     except (OSError, ValueError):
         return False
+
+
+def reached(given: str | os.PathLike[str], reach: Path | None) -> Path | None:
+    """The path that a text names, its ~ written out; None for one that can name none.
+
+    With a `reach` that is a whole path below that folder, or upload:ID/NAME; a text that leads anywhere else names
+    nothing, and nothing is asked of the disk about it. Neither does one whose upload holds a link, a pipe or a device.
+    """
+    if reach is not None:
+        return _inside(reach, os.fspath(given))
+    try:
+        return expanded(given)
+    except Invalid:
+        return None
+
+
+def named(given: str | os.PathLike[str], reach: Path | None, kind: str = "file") -> Path:
+    """The path of a name, which may be of something that is to be made.
+
+    Raises Invalid for a name no file can have, and with a `reach` NotFound (of that `kind`) for all that is not in it.
+    """
+    if reach is None:
+        return expanded(given)
+    path = _inside(reach, os.fspath(given))
+    if path is None:
+        raise NotFound(kind, os.fspath(given), hint=UPLOAD_FIRST)
+    return path
+
+
+def file_named(given: str | os.PathLike[str], reach: Path | None) -> Path | None:
+    """The file that a text names; None when it names none."""
+    path = reached(given, reach)
+    return path if path is not None and is_file(path) else None
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path that a caller gave lies in a folder (or is it), by its words alone: the disk is not asked, because
+    to resolve a path is to look at all that it passes. One with ".." in it does not, nor one that no file can have.
+    """
+    try:
+        spelled = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    if len(spelled) > _LONGEST or any(len(part) > _LONGEST_NAME for part in spelled.split(b"/")):
+        return False
+    return ".." not in path.parts and b"\0" not in spelled and path.is_relative_to(folder)
+
+
+def _inside(reach: Path, text: str) -> Path | None:
+    path = Path(f"{reach}/{text.removeprefix(UPLOAD)}" if text.startswith(UPLOAD) else text)
+    if not is_below(path, reach) or path == reach:
+        return None
+    upload = reach / path.relative_to(reach).parts[0]
+    try:
+        found = os.lstat(upload).st_mode
+        # Each upload is a folder of its own, so all that is beside a file is of the same upload, and looked at too.
+        return path if stat.S_ISDIR(found) and _is_plain(upload) else None
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError):
+        return None
+
+
+def _is_plain(folder: str | os.PathLike[str]) -> bool:
+    """Whether there are only files and folders in a folder, however deep."""
+    with os.scandir(folder) as entries:
+        return all(
+            _is_plain(entry.path) if entry.is_dir(follow_symlinks=False) else entry.is_file(follow_symlinks=False)
+            for entry in entries
+        )
 
 
 def expanded(given: str | os.PathLike[str]) -> Path:
@@ -30,9 +109,9 @@ def expanded(given: str | os.PathLike[str]) -> Path:
         raise Invalid(f"{text[:80]!r} is not a file name: {error}", hint="Write the path out.") from error
 
 
-def placed(given: str | os.PathLike[str]) -> Path:
-    """The whole path of a name, without any "..", as it is recorded. Raises Invalid for a name no file can have."""
-    path = expanded(given).absolute()
+def placed(given: str | os.PathLike[str], reach: Path | None, kind: str = "file") -> Path:
+    """The whole path of a name, without any "..", as it is recorded. Raises as `named`."""
+    path = named(given, reach, kind).absolute()
     # What ".." means depends on the links before it, so it is asked of the disk.
     if ".." not in path.parts:
         return path

@@ -17,7 +17,6 @@ from intaglio.studio import archive, clock, hashes, modelcheck, registry, scan, 
 from intaglio.studio.archive import Archived, Restored
 from intaglio.studio.envelope import PICTURES, Following, measure
 from intaglio.studio.examine import UNSAFE
-from intaglio.studio.files import placed
 from intaglio.studio.hashes import Hashed
 from intaglio.studio.modelcheck import About, ModelCheck, Verified, check_at
 from intaglio.studio.parts import Parts
@@ -54,18 +53,28 @@ class Models:
         pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
         Conflict (the version label is taken by other content).
         """
+        registry.check_names(name, version)
+        place, origin = self._place(path)
+        return self._add(place, name, version, config, source or origin, allow_pickle, progress)
+
+    def _add(
+        self,
+        place: Path,
+        name: str,
+        version: str,
+        config: str | Path,
+        source: str,
+        allow_pickle: str,
+        progress: Progress | None = None,
+    ) -> ModelVersion:
         from intaglio.backends.inspect import inspect_config, inspect_model
 
-        registry.check_name(name, "name")
-        if version:
-            registry.check_name(version, "version")
-        place, origin = self._place(path)
         if allow_pickle:
             registry.check_allowed(self._parts, place, allow_pickle)
         facts = inspect_model(place, allow_pickle=bool(allow_pickle))
         defaults, configured = facts.defaults, ""
         if config:
-            folder = placed(config)
+            folder = registry.place_of(self._parts, config, "folder", uploaded=True)
             defaults = {**defaults, **inspect_config(folder).defaults}
             configured = registry.add_config(self._parts, folder)
         digest, size, files = registry.identity(self._parts, place, progress)
@@ -82,19 +91,22 @@ class Models:
             defaults=defaults,
             metadata=facts.metadata,
             config=configured,
-            source=source or origin,
+            source=source,
             added=clock.now(),
             pickle_allowed=bool(allow_pickle),
         )
-        registry.keep(self._parts, model, place)
+        registry.keep(self._parts, model, registry.at_home(self._parts, place, digest))
         return self.find(f"{name}:{model.version}")
 
     def _place(self, path: str | Path) -> tuple[Path, str]:
         """Where a model's file is, and the address it was downloaded from, "" for none. Raises NotFound."""
         from intaglio.backends import hub
 
-        fetched = str(path).startswith(hub.PREFIX)
-        place = registry.fetched(self._parts, str(path)) if fetched else placed(path)
+        # What a server is asked for never makes it download anything: there it is a name like any other.
+        fetched = str(path).startswith(hub.PREFIX) and self._parts.reach is None
+        place = (
+            registry.fetched(self._parts, str(path)) if fetched else registry.place_of(self._parts, path, uploaded=True)
+        )
         if not place.exists():
             raise NotFound("model file", str(path))
         return place, str(path) if fetched else ""
@@ -169,14 +181,14 @@ class Models:
 
         What was finished before it is stopped is kept, and not read again by the next. Raises NotFound.
         """
-        return scan.scan(self._parts, scan.roots_of(folders), progress)
+        return scan.scan(self._parts, scan.roots_of(self._parts, folders), progress)
 
     def watch(self, *folders: str | Path, stop: Event | None = None, settle_s: float = 2.0) -> Iterator[Finding]:
         """Keep the index true while files come, go and change: a scan first, then each change, until `stop` is set.
 
         A file is looked at when it did not change for `settle_s` seconds, so that no half copy is. Raises NotFound.
         """
-        return watch(self._parts, scan.roots_of(folders), stop or Event(), settle_s)
+        return watch(self._parts, scan.roots_of(self._parts, folders), stop or Event(), settle_s)
 
     def hash_pending(self, progress: FilesProgress | None = None) -> Hashed:
         """Compute other tools' hashes for all indexed files that lack them. Raises Unavailable while another does."""
@@ -208,7 +220,8 @@ class Models:
                 f"{places[0].path} runs no code when it is loaded, so there is nothing to allow",
                 hint="Keep it under a name with: intaglio models add PATH --name NAME",
             )
-        return self.add(places[0].path, name=name, version=version, config=config, allow_pickle=digest)
+        registry.check_names(name, version)
+        return self._add(Path(places[0].path), name, version, config, "", digest)
 
     def file(self, reference: ModelRef, *, full: bool = False, kept: bool = True) -> ModelFile:
         """The file of an exact model, checked against its digest. With `kept`, what the library keeps of it stands for
@@ -264,7 +277,7 @@ class Models:
         """
         model, place = self._placed(reference)
         config = self.restore(model.config, replace=replace, progress=progress) if model.config and not to else None
-        target = placed(to) if to else place
+        target = registry.place_of(self._parts, to, "folder of models") if to else place
         if to and target.is_dir() and not model.files:
             target /= place.name
         if check_at(self._parts, model, target, full=False, progress=progress).state == "ok":

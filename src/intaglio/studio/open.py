@@ -19,6 +19,7 @@ from intaglio.studio.nodes import Nodes
 from intaglio.studio.parts import Parts
 from intaglio.studio.settings import DATABASE, Settings, find_library, library_folder, read_settings
 from intaglio.studio.tasks import Tasks
+from intaglio.studio.tokens import Tokens
 from intaglio.studio.variations import Variations
 from intaglio.studio.versions import Versions
 from intaglio.studio.workflows import Workflows
@@ -38,6 +39,7 @@ class Studio:
         self.models = Models(parts)
         self.nodes = Nodes(parts)
         self.library = Library(parts)
+        self.tokens = Tokens(parts)
         self._parts = parts
 
     def close(self) -> None:
@@ -61,21 +63,24 @@ def init(folder: str | os.PathLike[str] = ".", settings: Settings | None = None)
     return _assembled(root, settings or read_settings(os.environ), create=True)
 
 
-def open_studio(path: str | os.PathLike[str] | None = None, settings: Settings | None = None) -> Studio:
+def open_studio(
+    path: str | os.PathLike[str] | None = None, settings: Settings | None = None, *, reach: Path | None = None
+) -> Studio:
     """Open the library at `path` (its folder, or the one that holds it), else the one INTAGLIO_LIBRARY names, else the
-    nearest one above the current folder. Raises NoLibrary, LibraryTooNew, Damaged, StorageFailed.
+    nearest one above the current folder. With a `reach` (a whole path) no file outside of that folder is opened because
+    a caller or a record names it: so a server opens it. Raises NoLibrary, LibraryTooNew, Damaged, StorageFailed.
     """
     settings = settings or read_settings(os.environ)
     given = path or settings.library
     root = library_folder(given) if given else find_library(Path.cwd())
     if not root.is_dir():
         raise NoLibrary(f"no library at {root}")
-    return _assembled(root, replace(settings, library=str(root)), create=False)
+    return _assembled(root, replace(settings, library=str(root)), create=False, reach=reach and reach.absolute())
 
 
-def _assembled(root: Path, settings: Settings, *, create: bool) -> Studio:
+def _assembled(root: Path, settings: Settings, *, create: bool, reach: Path | None = None) -> Studio:
     read_only = not os.access(root, os.W_OK)
     database = Database.open(root / DATABASE, create=create, read_only=read_only)
     proofs = Proofs(root / "cache.db")
     blobs = LocalBlobs(root / "blobs", proofs=proofs)
-    return Studio(Parts(settings=settings, root=root, database=database, proofs=proofs, blobs=blobs))
+    return Studio(Parts(settings=settings, root=root, database=database, proofs=proofs, blobs=blobs, reach=reach))

@@ -13,6 +13,7 @@ from intaglio.core.seeds import FIRST_IN_SEQUENCE, drawer
 from intaglio.core.workflow import Workflow
 from intaglio.engine.resources import Resources
 from intaglio.studio.assets import Assets, is_relative
+from intaglio.studio.files import reached
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 
@@ -74,10 +75,15 @@ def resources(parts: Parts, base: Path | None, *, paranoid: bool = False) -> Res
         is_exact=models.is_exact,
         take_image=take_image,
         settle=parts.settle_rules(),
-        is_file=lambda given: base is not None or not is_relative(given),
+        is_file=lambda given: base is not None or _is_somewhere(given, parts.reach),
         threads=parts.settings.threads,
         deterministic=parts.settings.deterministic,
     )
+
+
+def _is_somewhere(given: str, reach: Path | None) -> bool:
+    """Whether a picture can be looked for by what was typed, which starts from no folder."""
+    return not is_relative(given) if reach is None else reached(given, reach) is not None
 
 
 def check_alone(parts: Parts, workflow: Workflow) -> None:

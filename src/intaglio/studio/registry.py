@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
+from os import PathLike
 from pathlib import Path
 
-from intaglio.core.errors import Invalid, NotFound, UnsafeModel
+from intaglio.core.canonical import PREFIX
+from intaglio.core.errors import Invalid, NotFound, Unavailable, UnsafeModel
 from intaglio.core.model import ModelPart, ModelVersion
 from intaglio.core.workflow import NAME
-from intaglio.store import filehash
+from intaglio.store import disk, filehash
 from intaglio.store.model_index import Seen
 from intaglio.studio import clock
+from intaglio.studio.files import is_below, placed
 from intaglio.studio.modelfiles import model_folder_of
 from intaglio.studio.parts import Parts
+from intaglio.studio.settings import model_folders
 
 Progress = Callable[[int, int], None]
 LATEST = "latest"
+
+
+def place_of(parts: Parts, given: str | PathLike[str], kind: str = "model file", *, uploaded: bool = False) -> Path:
+    """The whole path of a model, of a folder of models or of a configuration that a caller names.
+
+    Where there is a reach it lies in a folder that the setting `models` names, or (with `uploaded`) was uploaded.
+    Raises Invalid for a name no file can have, NotFound (of that `kind`).
+    """
+    if parts.reach is None:
+        return placed(given, None)
+    path = Path(given)
+    if any(is_below(path, folder) for folder in model_folders(parts.settings)):
+        return path
+    if uploaded:
+        return placed(given, parts.reach, kind)
+    raise NotFound(kind, str(path), hint="A server takes models from the folders of its setting INTAGLIO_MODELS only.")
+
+
+def at_home(parts: Parts, place: Path, digest: str) -> Path:
+    """Where a model stays that is at `place` now: one that was uploaded is moved into the library, under its digest."""
+    if parts.reach is None or not place.is_relative_to(parts.reach):
+        return place
+    home = parts.root / "models" / "uploaded" / digest.removeprefix(PREFIX) / place.name
+    if os.path.lexists(home):
+        with suppress(Invalid, NotFound, Unavailable):
+            if identity(parts, home)[0] == digest:
+                return home
+        disk.remove_tree(home)
+    disk.make_tree(home.parent)
+    for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+        (disk.sync_folder if file.is_dir() else disk.sync_file)(file)
+    disk.rename(place, home)
+    disk.sync_folder(home.parent)
+    return home
 
 
 def identity(
@@ -39,6 +79,13 @@ def keep(parts: Parts, model: ModelVersion, place: Path) -> None:
     with parts.database.write():
         parts.models.add(model, place)
         parts.model_index.note([Seen(str(place), model.digest, model.size, model.model_kind)], (), clock.now())
+
+
+def check_names(name: str, version: str) -> None:
+    """Raises Invalid unless these can be a model's name and its version label, "" for the next."""
+    check_name(name, "name")
+    if version:
+        check_name(version, "version")
 
 
 def check_name(text: str, what: str) -> None:
@@ -83,7 +130,7 @@ def add_config(parts: Parts, folder: Path) -> str:
             defaults=facts.defaults,
             added=clock.now(),
         )
-    keep(parts, known, folder)
+    keep(parts, known, at_home(parts, folder, digest))
     return digest
 
 

@@ -18,11 +18,12 @@ from intaglio.store.model_index import Seen
 from intaglio.store.proofs import StatSignature, file_subject
 from intaglio.studio import hashes
 from intaglio.studio.examine import UNSAFE, Examined, examine
-from intaglio.studio.files import expanded
 from intaglio.studio.ledger import Ledger
 from intaglio.studio.modelfiles import Candidate, find_candidates, is_text
 from intaglio.studio.naming import is_nameless
 from intaglio.studio.parts import Parts
+from intaglio.studio.registry import place_of
+from intaglio.studio.settings import model_folders
 from intaglio.studio.uses import made_with
 
 Status = Literal[
@@ -69,11 +70,15 @@ class Scanned:
     pending: int = 0
 
 
-def roots_of(folders: Sequence[str | Path]) -> list[str]:
-    """The folders to look into, as absolute paths, each once. Raises NotFound, Invalid."""
-    if not folders:
-        raise Invalid("no folder to look into", hint="Name one or more.")
-    paths = [os.path.abspath(expanded(folder)) for folder in folders]
+def roots_of(parts: Parts, folders: Sequence[str | Path]) -> list[str]:
+    """The folders to look into, as absolute paths, each once: without any, those that the setting `models` names.
+
+    Raises NotFound, Invalid.
+    """
+    named = folders or model_folders(parts.settings)
+    if not named:
+        raise Invalid("no folder to look into", hint="Name one or more, or set INTAGLIO_MODELS.")
+    paths = [os.path.abspath(place_of(parts, folder, "folder of models")) for folder in named]
     for path in paths:
         if not os.path.isdir(path):
             if os.path.lexists(path):

@@ -37,7 +37,8 @@ class Settings:
 
     library: the library's folder. author: the name on what is made. seeds: how seeds are drawn (random, date,
     sequence). threads: CPU threads a step may use. device: auto, cpu, cuda, cuda:N or mps. deterministic: exact
-    algorithms, on unless switched off. memory: bytes of models to keep loaded, 0 for half of what there is.
+    algorithms, on unless switched off. memory: bytes of models to keep loaded, 0 for half of what there is. models:
+    folders that models are scanned in when none is named, and the only ones a server takes models from.
     """
 
     library: str = ""
@@ -47,6 +48,7 @@ class Settings:
     device: str = "auto"
     deterministic: bool = True
     memory: int = 0
+    models: str = ""
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -86,6 +88,11 @@ def _value(variable: str, name: str, text: str) -> str | int | bool:
     if name == "device" and not DEVICE.fullmatch(text):
         raise Invalid(f"{variable} is {text[:40]!r}", hint="Set it to auto, cpu, cuda, cuda:N or mps.")
     return text
+
+
+def model_folders(settings: Settings) -> list[Path]:
+    """The folders that the setting `models` names, as whole paths."""
+    return [expanded(each).absolute() for each in settings.models.split(os.pathsep) if each]
 
 
 def find_library(start: Path) -> Path:

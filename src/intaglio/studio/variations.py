@@ -15,7 +15,7 @@ from intaglio.core.variation import Variation, VariationRemark
 from intaglio.core.version import Version
 from intaglio.studio import clock, vary_draft
 from intaglio.studio.carry_out import Watch
-from intaglio.studio.files import expanded
+from intaglio.studio.files import named
 from intaglio.studio.parts import Parts
 from intaglio.studio.vary_between import clip, interpolate
 from intaglio.studio.vary_brief import brief, write
@@ -225,7 +225,8 @@ class Variations:
 
         Raises NotFound, Damaged, Conflict (other files of these names are there).
         """
-        return write(self._parts, self.get(reference), self.brief(reference), expanded(folder), pictures=pictures)
+        place = named(folder, self._parts.reach, "folder")
+        return write(self._parts, self.get(reference), self.brief(reference), place, pictures=pictures)
 
     # -- how they are carried out
 

@@ -19,7 +19,7 @@ from intaglio.studio import bisect, remarks
 from intaglio.studio.bisect import Bisected, Metric, Named, Prospect, Try
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.export import export
-from intaglio.studio.files import expanded, is_file
+from intaglio.studio.files import file_named, named
 from intaglio.studio.grading import grade, part_of
 from intaglio.studio.importing import import_record
 from intaglio.studio.parts import Parts
@@ -88,7 +88,7 @@ class Versions:
         Pictures that were not compared before are looked at first; `progress` hears how many of how many. Raises
         NotFound, InvalidImage, RecordMismatch.
         """
-        return matches(self._parts, Path(path), progress=progress)
+        return matches(self._parts, named(path, self._parts.reach), progress=progress)
 
     def reindex(self, *, progress: Callable[[int, int], None] | None = None) -> int:
         """Make what versions are found by again, from records and pictures. Returns how many versions there are."""
@@ -104,13 +104,14 @@ class Versions:
         """
         text = str(reference)
         found: dict[str, Version] = dict(self._by_name(text) or meant(self._by_digest(text) or self._by_task(text)))
-        if not found and is_file(reference):
-            found = dict(meant(self._by_file(Path(reference))))
+        path = None if found else file_named(reference, self._parts.reach)
+        if path is not None:
+            found = dict(meant(self._by_file(path)))
             if not found:
-                refuse_similar(self._parts, Path(reference))
+                refuse_similar(self._parts, path)
         if not found:
             hint = "See them with: intaglio versions list"
-            if is_file(reference):
+            if path is not None:
                 hint = "The file was read: no version in this library has its bytes or pixels."
             raise NotFound("version", text, hint=hint)
         if len(found) > 1:
@@ -199,7 +200,7 @@ class Versions:
 
         Raises NotFound, Conflict (other files are there), Damaged, BackendMissing (a video, and no PyAV).
         """
-        folder = None if to is None else expanded(to)
+        folder = None if to is None else named(to, self._parts.reach, "folder")
         return version_difference(self._parts, self._run_of(before), self._run_of(after), folder)
 
     def prospect(self, good: str | Path, bad: str | Path, *, metric: str = "identical") -> Prospect:
@@ -297,7 +298,7 @@ class Versions:
         Conflict when a file of that name with other content is there, Damaged, StorageFailed.
         """
         digest, version = self.find(reference)
-        return export(self._parts, digest, version, Path(folder), told)
+        return export(self._parts, digest, version, named(folder, self._parts.reach, "folder"), told)
 
     def _run_of(self, reference: str | Path) -> Named:
         """The run that a version or a finished task is, by name. Raises NotFound, Conflict."""
@@ -319,7 +320,7 @@ class Versions:
 
         Raises NotFound, InvalidRecord (not a record, or one that says impossible things), Conflict.
         """
-        return import_record(self._parts, Path(path))
+        return import_record(self._parts, named(path, self._parts.reach, "record"))
 
     def _by_name(self, text: str) -> builtins.list[tuple[str, Version]]:
         workflow, slash, name = text.rpartition("/")

@@ -6,7 +6,7 @@ import builtins
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from intaglio.core.asset import ADDRESS
@@ -19,7 +19,7 @@ from intaglio.core.record import plain
 from intaglio.core.workflow import Mode, Node, Workflow, parse_workflow
 from intaglio.studio import drift
 from intaglio.studio.documents import SUFFIXES, parse_nested, parse_value, read_workflow
-from intaglio.studio.files import expanded, is_file
+from intaglio.studio.files import expanded, file_named, named
 from intaglio.studio.parts import Parts
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Workflows:
         Without `newest`, content that the name had before keeps the number it has.
         """
         if not isinstance(workflow, Workflow):
-            workflow = read_workflow(Path(workflow))
+            workflow = read_workflow(named(workflow, self._parts.reach, "workflow file"))
         from intaglio.studio.planning import check_alone
 
         check_alone(self._parts, workflow)
@@ -110,9 +110,14 @@ class Workflows:
 
     def _read(self, given: str | Path) -> Workflow:
         """A workflow in a file or in the library, whatever may be wrong with it in production."""
-        if Path(given).suffix in SUFFIXES or is_file(given):
-            return read_workflow(Path(given))
-        return self._named(str(given))[0]
+        path = self._file(given)
+        return self._named(str(given))[0] if path is None else read_workflow(path)
+
+    def _file(self, given: str | Path) -> Path | None:
+        """The file that is meant, by its ending or because there is one; None for a name. Raises NotFound."""
+        if PurePath(given).suffix in SUFFIXES:
+            return named(given, self._parts.reach, "workflow file")
+        return file_named(given, self._parts.reach)
 
     def warnings(self, workflow: Workflow | str | Path, *, adding: bool = False) -> builtins.list[drift.Warning]:
         """What is to be known before a workflow is run or (`adding`) added: that it is archived, or takes its name out
@@ -202,8 +207,8 @@ class Workflows:
         base: Path | None = None
         if isinstance(given, Workflow):
             workflow, reference, base = given, None, Path()
-        elif Path(given).suffix in SUFFIXES or is_file(given):
-            workflow, reference, base = read_workflow(Path(given)), None, Path(given).absolute().parent
+        elif (path := self._file(given)) is not None:
+            workflow, reference, base = read_workflow(path), None, path.absolute().parent
         else:
             workflow, reference = self._named(str(given))
         left = drift.leaves_production(self._parts, workflow) if reference is None else []
@@ -229,7 +234,9 @@ class Workflows:
             return value
         value = value if isinstance(value, str) else text
         relative = param.type == "image" and not value.startswith((ADDRESS, PREFIX))
-        return str(Path.cwd() / expanded(value)) if relative else value
+        if not relative or self._parts.reach is not None:  # in a server there is no folder that it was typed in
+            return value
+        return str(Path.cwd() / expanded(value))
 
     def _named(self, given: str) -> tuple[Workflow, WorkflowRef]:
         try:
