@@ -291,6 +291,13 @@ class TooLarge(Invalid):
         self.limit = limit
 
 
+class TooSlow(Invalid):
+    """A body that came too slowly for a server to wait for."""
+
+    code = "too_slow"
+    hint = "Send it again, in one go; large files as an upload."
+
+
 class TooMany(Unavailable):
     """More at a time than a server takes (requests, queued tasks); `after_s` is when to try again."""
 
@@ -344,6 +351,7 @@ HTTP_STATUSES: dict[type[IntaglioError], int] = {
     Unauthorized: 401,
     Forbidden: 403,
     TooLarge: 413,
+    TooSlow: 408,
     TooMany: 429,
 }
 
