@@ -48,9 +48,7 @@ class Webhooks:
             return sorted(WEBHOOKS.all(connection, _ALL), key=lambda webhook: (webhook.created, webhook.id))
 
     def change(self, id: str, **changes: Any) -> Webhook:
-        """Change fields other than the id. Raises NotFound, Damaged, InvalidRecord."""
-        if "id" in changes:
-            raise TypeError("a webhook keeps its id")
+        """Change fields. Raises NotFound, Damaged, InvalidRecord."""
         with self._database.write() as connection:
             # Read back before it is written: a value of the wrong type would make the webhook unreadable.
             changed = decode(Webhook, encode(replace(self.get(id), **changes)))

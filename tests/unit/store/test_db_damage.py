@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from unit.store.test_db_samples import Stores, asset, filled, stores
+from unit.store.test_db_samples import WAITING, Stores, asset, filled, stores
 from unit.store.test_db_samples import model as model_of
 
 from intaglio.core.errors import Damaged, IntaglioError, InvalidRecord, NotFound
@@ -87,6 +87,28 @@ def read_everything(library: Stores) -> None:
     library.counters.next("seed", 1001)
     read_about_models(library)
     read_about_directions(library)
+    read_about_servers(library)
+
+
+def read_about_servers(library: Stores) -> None:
+    """Read what a server needs, under the names it was written with."""
+    if len(library.journal.list(limit=1000)) != library.journal.last():
+        raise NotFound("notice", "")
+    library.jobs.list()
+    library.queue.list()
+    library.tokens.list()
+    library.webhooks.list()
+    for number in (1, 2):
+        library.jobs.get(f"job-{number}")
+        library.tokens.get(f"tok-{number}")
+        library.webhooks.get(f"hook-{number}")
+        if library.tokens.by_hash(f"{number}{number}") is None:
+            raise NotFound("token", f"{number}{number}")
+        if library.idempotency.begin("Ada", f"key-{number}", "request") is None:
+            raise NotFound("answer", f"key-{number}")
+    for id, _ in WAITING:
+        if library.queue.get(id) is None:
+            raise NotFound("queued", id)
 
 
 def read_about_directions(library: Stores) -> None:
@@ -216,6 +238,10 @@ def test_a_value_of_another_type_is_refused(copy: Path, column: str, value: obje
         ("DELETE FROM step_outputs", "node-record", "t1/base"),
         ("DELETE FROM version_outputs", "version", "blake3:"),
         ("DELETE FROM versions", "reproduction", "blake3:"),
+        ("DELETE FROM journal WHERE number = 2", "notice", "2"),
+        ("DELETE FROM journal WHERE number < 4", "notice", "1"),
+        ("DELETE FROM tasks WHERE id = 't2'", "queued", "t2"),
+        ("DELETE FROM jobs", "queued", "job-1"),
     ],
 )
 def test_a_missing_row_is_missed(copy: Path, statement: str, kind: str, id: str) -> None:

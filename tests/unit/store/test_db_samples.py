@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +16,17 @@ from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.fidelity import Fidelity, Reproduction
 from intaglio.core.grade import Grade
+from intaglio.core.job import Job
 from intaglio.core.model import KeptModel, ModelHashes, ModelVersion
 from intaglio.core.plan import Plan, WorkflowRef
+from intaglio.core.queued import What
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot
 from intaglio.core.task import NodeRecord, Task
+from intaglio.core.token import Token
 from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
+from intaglio.core.webhook import Webhook
 from intaglio.core.workflow import Node, Workflow
 from intaglio.store.assets import Assets
 from intaglio.store.branches import Branches
@@ -29,21 +34,31 @@ from intaglio.store.counters import Counters
 from intaglio.store.database import Database
 from intaglio.store.documents import Documents
 from intaglio.store.envelopes import Envelopes
+from intaglio.store.idempotency import Idempotency
+from intaglio.store.jobs import Jobs
+from intaglio.store.journal import Journal
 from intaglio.store.kept import Kept
 from intaglio.store.model_index import ModelIndex, Seen
 from intaglio.store.models import Models
 from intaglio.store.pictures import PictureHashes
+from intaglio.store.queue import Queue
 from intaglio.store.remarks import Remarks
 from intaglio.store.reproductions import Reproductions
 from intaglio.store.search import Search
 from intaglio.store.tasks import Tasks
+from intaglio.store.tokens import Tokens
 from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
+from intaglio.store.webhooks import Webhooks
 from intaglio.store.workflows import Workflows
 
 TIME = "2026-11-20T12:00:00.000000Z"
 REF = WorkflowRef(name="poster", version=1, digest=digest_bytes(b"workflow"))
 PLAN = Plan(workflow=REF, mode="discovery", threads=2, deterministic=True, steps=())
+
+
+# What waits in a filled library.
+WAITING: tuple[tuple[str, What], ...] = (("t2", "task"), ("job-1", "job"))
 
 
 @dataclass
@@ -69,6 +84,12 @@ class Stores:
         self.variations = Variations(self.database)
         self.pictures = PictureHashes(self.database)
         self.search = Search(self.database)
+        self.journal = Journal(self.database)
+        self.queue = Queue(self.database)
+        self.jobs = Jobs(self.database)
+        self.tokens = Tokens(self.database)
+        self.webhooks = Webhooks(self.database)
+        self.idempotency = Idempotency(self.database)
 
 
 def stores(path: Path, *, create: bool = True) -> Stores:
@@ -86,6 +107,19 @@ def asset(name: str) -> Asset:
 
 def queued(id: str, plan: str) -> Task:
     return Task(id=id, status="queued", workflow=REF, plan=plan, author="ann", created=TIME)
+
+
+def job(id: str = "job-1") -> Job:
+    return Job(id=id, verb="library.check", arguments={"deep": True}, status="queued", author="ann", created=TIME)
+
+
+def token(id: str = "tok-1", hash: str = "11") -> Token:
+    return Token(id=id, person="Ada", scopes=("read", "run"), hash=hash, created=TIME, author="ann")
+
+
+def webhook(id: str = "hook-1", created: str = TIME) -> Webhook:
+    address = "https://example.org/hook"
+    return Webhook(id=id, address=address, events=("task.",), secret="s", created=created, author="ann", delivered=0)
 
 
 def step(task: str, name: str, *outputs: str, key: str = "key", attempt: int = 1) -> NodeRecord:
@@ -185,7 +219,21 @@ def filled(path: Path) -> Stores:
     library.pictures.add({asset(name).digest: "00ff" * 4 for name in ("t1", "t2")})
     _fill_for_models(library, digest)
     _fill_for_directions(library, digest)
+    _fill_for_servers(library)
     return library
+
+
+def _fill_for_servers(library: Stores) -> None:
+    """What waits, who may ask, who is told, and what was answered."""
+    for number in (1, 2):
+        library.jobs.add(job(f"job-{number}"))
+        library.tokens.add(token(f"tok-{number}", hash=f"{number}{number}"))
+        library.webhooks.add(webhook(f"hook-{number}"))
+        library.idempotency.begin("Ada", f"key-{number}", "request")
+        library.idempotency.finish("Ada", f"key-{number}", 201, b'{"id": "t1"}')
+    for id, what in WAITING:
+        library.queue.add(id, what)
+        library.queue.postpone(id, TIME, 1)
 
 
 def _fill_for_directions(library: Stores, version: str) -> None:
@@ -226,6 +274,13 @@ def _fill_for_models(library: Stores, version: str) -> None:
             conditions=(),
         )
     )
+
+
+def undone(library: Stores, work: Callable[[], object]) -> None:
+    """Do something within a transaction that fails at its end."""
+    with suppress(ZeroDivisionError), library.database.write():
+        work()
+        raise ZeroDivisionError
 
 
 def in_processes(count: int, work: Callable[[int], None]) -> None:

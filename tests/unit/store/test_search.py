@@ -403,6 +403,10 @@ def test_a_column_answers_like_a_list(
     assert list(column.keys) == sorted({key for key, _ in pairs})
 
 
+SEARCH = ("search_words", "search_numbers", "search_names", "picture_hashes")
+SERVER = ("journal", "queue", "jobs", "tokens", "webhooks", "idempotency")
+
+
 def test_versions_from_before_there_was_a_search_are_found(tmp_path: Path) -> None:
     path = tmp_path / "library.db"
     library = stores(path)
@@ -412,7 +416,7 @@ def test_versions_from_before_there_was_a_search_are_found(tmp_path: Path) -> No
     before = rows(library)
     library.database.close()
     with closing(sqlite3.connect(path)) as connection, connection:
-        for table in ("search_words", "search_numbers", "search_names", "picture_hashes"):
+        for table in (*SEARCH, *SERVER):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE alembic_version SET version_num = '2026_11_21_versions_at_work'")
     library = stores(path, create=False)
