@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from intaglio.backends import between, calling, determinism, embeddings, loras
 from intaglio.backends.loading import load
 from intaglio.backends.parts import load_controlnet, load_vae
+from intaglio.backends.previews import preview
 from intaglio.backends.quiet import library, quiet
 from intaglio.backends.schedulers import known_schedulers, scheduler_class, unknown_scheduler
 from intaglio.backends.tasks import MASK, any_latents, make_scheduler, task_of, task_pipeline
@@ -171,21 +172,22 @@ def _paint(torch: Any, base: Any, parts: Mapping[str, Any], request: Generation,
 def _called(torch: Any, pipeline: Any, given: Mapping[str, Any], request: Generation, hooks: Hooks) -> Any:
     passes = 0
 
-    def step(index: int, running: Any) -> None:
+    def step(index: int, running: Any, latents: Any) -> None:
         nonlocal passes
         passes += 1
         hooks.check()
         hooks.progress(index + 1, getattr(running, "num_timesteps", None) or len(running.scheduler.timesteps))
+        hooks.preview(lambda: preview(torch, running, latents, request))
 
     def step_end(running: Any, index: int, timestep: Any, tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-        step(index, running)
+        step(index, running, tensors["latents"])
         return tensors
 
     taken = signature(pipeline.__call__).parameters
     heard: dict[str, Any] = {"callback_on_step_end": step_end}
     if "callback_on_step_end" not in taken:
         # The older way, which enlarging pipelines still have.
-        heard = {"callback": lambda index, timestep, latents: step(index, pipeline)}
+        heard = {"callback": lambda index, timestep, latents: step(index, pipeline, latents)}
     generator = torch.Generator("cpu").manual_seed(request.seed)
     try:
         return pipeline(**given, **heard, generator=generator, output_type="np").images[0]

@@ -98,17 +98,23 @@ class Generation:
     toward: Toward | None = None
 
 
+# Makes a small picture of how work in progress stands; None where that cannot be. It is to be made at once or never.
+Offer = Callable[[], Image | None]
+
+
 @dataclass(frozen=True)
 class Hooks:
     """How running code speaks to whoever waits for it.
 
     `progress(done, total)` after each unit of work; `check()` raises Cancelled when the user asked to stop;
-    `note(text)` keeps a remark in the node's record ("prompt cut to 77 tokens").
+    `note(text)` keeps a remark in the node's record ("prompt cut to 77 tokens"); `preview(offer)` lets whoever looks on
+    have a picture made of how the work stands.
     """
 
     progress: Callable[[int, int], None] = lambda done, total: None
     check: Callable[[], None] = lambda: None
     note: Callable[[str], None] = lambda text: None
+    preview: Callable[[Offer], None] = lambda offer: None
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ _NOT_HERE = {
     errno.ETXTBSY,
 }  # fmt: skip
 
+# The ending of what `show` is still writing.
+SHOWING = ".new"
+
 _observers: list[Callable[[str], None]] = []
 
 
@@ -84,6 +87,18 @@ def write_stream(path: Path, chunks: Iterable[bytes | memoryview], mode: int = 0
                 _write_all(descriptor, chunk)
         finally:
             os.close(descriptor)
+
+
+def open_new(path: Path, mode: int = 0o666) -> int:
+    """A descriptor to write the file `path` with, which must not exist yet; for bytes that come one by one."""
+    with _change("open_new", "writing", path):
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
+def write_on(descriptor: int, chunk: bytes, path: Path) -> None:
+    """Write more to a file that `open_new` opened."""
+    with _change("write_on", "writing", path):
+        _write_all(descriptor, chunk)
 
 
 def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
@@ -233,6 +248,29 @@ def remove_tree(path: Path) -> None:
         remove_folder(path)
     else:
         unlink(path)
+
+
+def show(path: Path, data: bytes) -> None:
+    """Put `data` at `path` in one step, for whoever looks now. Not durable; and no failpoints, because nothing depends
+    on what is there."""
+    fresh = path.with_name(path.name + SHOWING)
+    with plain_errors("writing", path):
+        with suppress(FileNotFoundError):
+            os.unlink(fresh)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            _write_all(descriptor, data)
+        finally:
+            os.close(descriptor)
+        os.rename(fresh, path)
+
+
+def hide(path: Path) -> None:
+    """Take away what `show` put at `path`, or was about to, if it is there."""
+    with plain_errors("removing", path):
+        for each in (path, path.with_name(path.name + SHOWING)):
+            with suppress(FileNotFoundError):
+                os.unlink(each)
 
 
 def open_lock(path: Path) -> int:
