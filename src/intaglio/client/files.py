@@ -1,0 +1,146 @@
+"""Files of this machine that a call names: sent to the server first, and named there by what they are."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from intaglio.client.connection import Connection
+from intaglio.core.asset import ADDRESS, Asset
+from intaglio.core.canonical import PREFIX
+from intaglio.core.errors import Conflict, InvalidRecord, NotFound, ServerGone
+from intaglio.core.wire import from_wire
+from intaglio.core.workflow import Workflow
+from intaglio.studio.documents import SUFFIXES, read_workflow
+from intaglio.studio.files import expanded, is_file, write_whole
+
+# What a call gives beside the files it writes.
+RESULT = "result.json"
+
+
+def sent(line: Connection, value: str | Path) -> str:
+    """What the server is to understand by a word: a file or folder of this machine is uploaded, a name stays."""
+    path = expanded(value)
+    if isinstance(value, str) and not is_path(value):
+        return value
+    if path.is_dir():
+        with tempfile.TemporaryDirectory(prefix="intaglio-") as folder:
+            return _upload(line, packed(path, Path(folder)), {"unpack": "true"})
+    if not path.is_file():
+        if isinstance(value, str):
+            return value
+        raise NotFound("file", str(path))
+    return _upload(line, path, {})
+
+
+def is_path(text: str) -> bool:
+    """Whether a word means a file or folder of this machine, and not a name in the library."""
+    looks = os.sep in text or "." in text or text.startswith("~")
+    try:
+        return looks and expanded(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+def packed(folder: Path, into: Path) -> Path:
+    """A folder as one zip, stored as it is."""
+    target = into / f"{folder.absolute().name or 'folder'}.zip"
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return target
+
+
+def unpacked(archive: Path, folder: Path) -> tuple[list[Path], bytes]:
+    """Write the files of a zip from the server into a folder; their paths, and the result that lies beside them if any.
+
+    What is there already stays when it is the same, as a local export does. Raises Conflict for other content.
+    """
+    written, result = [], b""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive) as found:
+        for info in found.infolist():
+            target = folder / info.filename
+            if not target.resolve().is_relative_to(folder.resolve()) or info.is_dir():
+                raise ServerGone(f"the server sent a file that would lie outside the folder: {info.filename[:80]!r}")
+            data = found.read(info)
+            if info.filename == RESULT:
+                result = data
+                continue
+            if target.exists() and target.read_bytes() != data:
+                raise Conflict(f"{target} is there already, with other content", hint="Choose another folder.")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, data)
+            written.append(target)
+    return written, result
+
+
+def fetched(
+    line: Connection, method: str, path: str, query: Mapping[str, Any], body: Any, folder: Path
+) -> tuple[list[Path], bytes]:
+    """Ask for a zip, and write what is in it into a folder; see `unpacked`."""
+    with tempfile.TemporaryDirectory(prefix="intaglio-") as place:
+        archive = Path(place) / "files.zip"
+        with archive.open("wb") as target:
+            line.fetch(method, path, target, query=query, body=body, accept="application/zip")
+        return unpacked(archive, folder)
+
+
+def workflow_of(line: Connection, given: Workflow | str | Path, images: Mapping[str, set[str]]) -> Workflow | str:
+    """A workflow as the server takes it: a name, or a whole document whose pictures are in the server's library.
+
+    `images` says by node type which parameters are reference pictures.
+    """
+    if isinstance(given, Workflow):
+        return _with_pictures(line, given, Path(), images)
+    if isinstance(given, str) and Path(given).suffix not in SUFFIXES and not is_file(given):
+        return given
+    path = expanded(given)
+    return _with_pictures(line, read_workflow(path), path.absolute().parent, images)
+
+
+def setting_of(line: Connection, text: str, names: set[str]) -> str:
+    """A setting such as "photo.file=cat.png" with the file sent; `names` are the parameters that are pictures."""
+    place, equals, value = text.partition("=")
+    if not equals or place.rpartition(".")[2] not in names or value.startswith((ADDRESS, PREFIX)) or not is_file(value):
+        return text
+    return f"{place}={asset_of(line, expanded(value)).digest}"
+
+
+def asset_of(line: Connection, path: Path) -> Asset:
+    """A file of this machine as an asset of the server's library."""
+    from intaglio.store.filehash import hash_open
+
+    try:
+        with path.open("rb") as file:
+            digest, _ = hash_open(file, path)
+    except OSError as error:
+        raise NotFound("file", str(path)) from error
+    try:
+        return from_wire(Asset, line.put("PUT", f"/api/assets/{digest}", path, {}, {"name": path.name}))
+    except InvalidRecord as error:
+        raise ServerGone(f"the server does not speak of assets as this version does: {error}") from error
+
+
+def _with_pictures(line: Connection, workflow: Workflow, base: Path, images: Mapping[str, set[str]]) -> Workflow:
+    nodes = {}
+    for name, node in workflow.nodes.items():
+        pictures = images.get(node.type.partition("@")[0], set())
+        params = dict(node.params)
+        for param in pictures & params.keys():
+            value = params[param]
+            if isinstance(value, str) and not value.startswith((ADDRESS, PREFIX)) and is_file(base / expanded(value)):
+                params[param] = asset_of(line, base / expanded(value)).digest
+        nodes[name] = replace(node, params=params)
+    return replace(workflow, nodes=nodes)
+
+
+def _upload(line: Connection, path: Path, query: Mapping[str, str]) -> str:
+    answer = line.put("POST", "/api/uploads", path, {}, {"name": path.name, **query})
+    reference: str = answer["reference"]
+    return reference

@@ -1,0 +1,56 @@
+"""From what a verb gave to the answer: one shape for items, pages, jobs and files."""
+
+from __future__ import annotations
+
+import json
+import typing
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from intaglio.api.routes import Route
+from intaglio.core.wire import to_wire
+
+# What a page holds when the request does not say.
+PAGE = 50
+
+
+class Json(Response):
+    """An answer in JSON; what it holds was made plain before."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The JSON text, in UTF-8."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def shaped(route: Route, result: Any) -> Any:
+    """A result as JSON values, with the members of its tuples named."""
+    if not route.names:
+        return to_wire(result)
+    if typing.get_origin(route.result) is list:
+        return [_named(route, item) for item in result]
+    return _named(route, result)
+
+
+def answer(route: Route, result: Any, request: Request, limit: int | None) -> Response:
+    """The answer to a request for a verb that gave `result`; `limit` is the size of the page that was asked for."""
+    value = shaped(route, result)
+    if route.work:
+        return Json(value, status_code=route.status, headers={"Location": f"/api/jobs/{value['id']}"})
+    if not isinstance(value, list):
+        return Json(value, status_code=route.status)
+    if route.cursor is None or limit is None or len(value) < limit or not value:
+        return Json({"items": value, "next": None}, status_code=route.status)
+    before = value[-1][route.cursor]
+    query = urlencode([*((k, v) for k, v in request.query_params.multi_items() if k != "before"), ("before", before)])
+    link = f'<{request.url.path}?{query}>; rel="next"'
+    return Json({"items": value, "next": before}, status_code=route.status, headers={"Link": link})
+
+
+def _named(route: Route, item: Any) -> Mapping[str, Any]:
+    return dict(zip(route.names, map(to_wire, item), strict=True))

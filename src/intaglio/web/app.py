@@ -1,0 +1,80 @@
+"""The server's application: routes, what stands in front of them, and what starts and stops with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from intaglio.api.routes import NOUNS, ROUTES, noun_class
+from intaglio.studio.open import Studio
+from intaglio.web import access, assets, errors, events, health, limits, logs, metrics, previews, uploads, webhooks
+from intaglio.web.limits import Limits
+from intaglio.web.openapi import document
+from intaglio.web.verbs import endpoint
+from intaglio.worker.supervisor import Supervisor
+
+DESCRIPTION = """Run generative workflows, keep everything that made each picture, bring any of them back.
+
+Everything here is a verb of one of the nouns, as on the command line (`intaglio NOUN VERB`) and in Python
+(`studio.NOUN.VERB`). Errors have one shape. Lists come in pages: `limit` says how long, `next` is what to give as
+`before`. What takes long is done by a worker: a task is followed by its id, any other call by the job it answers with; both are
+told about as they happen at `/api/events`."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a server is reached. `hosts` are the names it answers to beside its own address."""
+
+    host: str = "127.0.0.1"
+    port: int = 8470
+    hosts: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = None) -> FastAPI:
+    """The application over an open library; `supervisor` looks after its workers, if it has any of its own."""
+    app = FastAPI(
+        title="Intaglio",
+        version=version("intaglio"),
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        openapi_url="/api/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_tags=[{"name": noun, "description": (noun_class(noun).__doc__ or "").strip("`.")} for noun in NOUNS],
+    )
+    app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor
+    for router in (assets, uploads, events, previews, health):
+        app.include_router(router.router)
+    for route in ROUTES:
+        app.add_api_route(
+            f"/api{route.path}", endpoint(route), methods=[route.method], response_model=None, status_code=route.status
+        )
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    errors.install(app)
+    limits.install(app, config.limits)
+    access.install(app, loopback=config.is_loopback, port=config.port, hosts=config.hosts)
+    metrics.install(app)
+    logs.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: Any) -> AsyncIterator[None]:
+    await events.start(app)
+    await webhooks.start(app)
+    try:
+        yield
+    finally:
+        await webhooks.stop(app)
+        await events.stop(app)

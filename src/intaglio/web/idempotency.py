@@ -1,0 +1,46 @@
+"""The same request sent twice is done once: a client that got no answer may ask again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from intaglio.core.canonical import digest_bytes
+from intaglio.core.errors import Invalid
+from intaglio.studio.open import Studio
+from intaglio.web.access import Principal
+
+LONGEST_KEY = 200
+_KEPT_HEADERS = ("location", "content-type")
+
+
+def once(request: Request, principal: Principal, body: bytes, called: Callable[[], Response]) -> Response:
+    """The answer of `called`, or the one it gave when this person sent the same Idempotency-Key before.
+
+    Answers are kept for a day. What failed for a reason of the moment (a status from 500 on) may be sent again. Raises
+    Conflict when the key came with another request, or the first one is still at work.
+    """
+    key = request.headers.get("idempotency-key", "")
+    if not key:
+        return called()
+    if len(key) > LONGEST_KEY or not key.isprintable():
+        raise Invalid("the Idempotency-Key is no key", hint=f"Send at most {LONGEST_KEY} printable characters.")
+    studio: Studio = request.app.state.studio
+    answers = studio.parts.idempotency
+    what = digest_bytes(b"\0".join([request.method.encode(), str(request.url.path).encode(), body]))
+    kept = answers.begin(principal.person, key, what)
+    if kept is not None:
+        status, headers, text = json.loads(kept.body)
+        return Response(text, status_code=status, headers={**headers, "Idempotency-Replayed": "true"})
+    try:
+        response = called()
+    except BaseException:
+        answers.forget(principal.person, key)
+        raise
+    headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
+    text = bytes(response.body).decode()
+    answers.finish(principal.person, key, response.status_code, json.dumps([response.status_code, headers, text]))
+    return response

@@ -1,0 +1,117 @@
+"""The routes of the table: each reads its arguments, makes one call of a noun, and words the answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from intaglio.api.routes import Route
+from intaglio.core.canonical import parse_json
+from intaglio.core.errors import Invalid, InvalidRecord
+from intaglio.core.wire import to_wire
+from intaglio.studio import uploads
+from intaglio.studio.open import Studio
+from intaglio.web.access import Principal, principal_of, require, signer
+from intaglio.web.answers import PAGE, answer
+from intaglio.web.arguments import arguments
+from intaglio.web.downloads import zipped
+from intaglio.web.idempotency import once
+
+# What a call gives beside the files it writes.
+RESULT = "result.json"
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(route: Route) -> Endpoint:
+    """What answers requests for a verb."""
+
+    async def answered(request: Request) -> Response:
+        principal = principal_of(request)
+        require(principal, route.scope)
+        body = await request.body() if route.method != "GET" else b""
+        return await run_in_threadpool(_respond, route, request, principal, body)
+
+    answered.__name__ = route.verb.replace(".", "_")
+    return answered
+
+
+def _respond(route: Route, request: Request, principal: Principal, body: bytes) -> Response:
+    given = arguments(route, request.path_params, request.query_params, _json(request, body))
+
+    def called() -> Response:
+        return _called(route, request, principal, given)
+
+    return once(request, principal, body, called) if route.method == "POST" else called()
+
+
+def _called(route: Route, request: Request, principal: Principal, given: dict[str, Any]) -> Response:
+    studio = signed(request, principal)
+    if "author" in route.parameters:
+        given["author"] = signer(principal, given.get("author", ""))
+    if "limit" in route.parameters:
+        given.setdefault("limit", PAGE)
+    if route.work:
+        # Uploads are resolved by the worker: what is queued names no path of this machine.
+        plain = {name: to_wire(value) for name, value in given.items()}
+        return answer(route, studio.jobs.submit(route.verb, plain), request, None)
+    given = {name: uploads.resolved(studio.parts, value) for name, value in given.items()}
+    wants_files = "to" in route.aside and "application/zip" in request.headers.get("accept", "")
+    if route.folder or wants_files:
+        return _files(route, studio, given)
+    return answer(route, call(studio, route, given), request, given.get("limit"))
+
+
+def call(studio: Studio, route: Route, given: Mapping[str, Any]) -> Any:
+    """What the noun's method gives for these arguments."""
+    named = dict(given)
+    several = named.pop(route.spread, ()) if route.spread else ()
+    return getattr(getattr(studio, route.noun), route.name)(*several, **named)
+
+
+def signed(request: Request, principal: Principal) -> Studio:
+    """The studio as whoever asks has it: what is made is signed with their name."""
+    studio: Studio = request.app.state.studio
+    return studio.signed_by(principal.person)
+
+
+def _json(request: Request, body: bytes) -> Any:
+    if not body:
+        return {}
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Invalid(f"the body is {kind[:80]}, and JSON is wanted", hint="Send Content-Type: application/json.")
+    try:
+        return parse_json(body)
+    except InvalidRecord as error:
+        raise Invalid(f"the body is {error}", hint="Send one JSON object.") from error
+
+
+def _relative(value: Any, folder: str) -> Any:
+    """A result with the paths of what was written as they are in the zip."""
+    if isinstance(value, dict):
+        return {name: _relative(item, folder) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_relative(item, folder) for item in value]
+    return value.removeprefix(folder) if isinstance(value, str) else value
+
+
+def _files(route: Route, studio: Studio, given: dict[str, Any]) -> Response:
+    """The files that a verb writes, in one zip; they lie in the library's own uploads folder meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="out-", dir=uploads.folder(studio.parts)))
+    try:
+        result = call(studio, route, {**given, route.folder or "to": folder})
+        if not route.folder:
+            said = _relative(to_wire(result), f"{folder}/")
+            (folder / RESULT).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return zipped(folder, name=f"{route.noun}-{route.name}.zip")
