@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import GenericAlias
 from typing import Any, Literal
 
 from intaglio.core.wire import hints_of, is_callable
@@ -99,7 +100,8 @@ class Route:
         for name, given in list(inspect.signature(self.function).parameters.items())[1:]:
             if name in COMPANIONS or name in self.aside or name == self.folder or is_callable(hints[name]):
                 continue
-            hint = tuple[hints[name], ...] if given.kind is given.VAR_POSITIONAL else hints[name]
+            one: Any = hints[name]
+            hint = GenericAlias(tuple, (one, ...)) if given.kind is given.VAR_POSITIONAL else one
             required = given.default is given.empty and given.kind is not given.VAR_POSITIONAL
             default = None if given.default is given.empty else given.default
             place: Literal["path", "query", "body"] = "path" if name in in_path else elsewhere

@@ -122,9 +122,10 @@ def asset_of(line: Connection, path: Path) -> Asset:
     except OSError as error:
         raise NotFound("file", str(path)) from error
     try:
-        return from_wire(Asset, line.put("PUT", f"/api/assets/{digest}", path, {}, {"name": path.name}))
+        found: Asset = from_wire(Asset, line.put("PUT", f"/api/assets/{digest}", path, {}, {"name": path.name}))
     except InvalidRecord as error:
         raise ServerGone(f"the server does not speak of assets as this version does: {error}") from error
+    return found
 
 
 def _with_pictures(line: Connection, workflow: Workflow, base: Path, images: Mapping[str, set[str]]) -> Workflow:

@@ -50,4 +50,5 @@ def connect(url: str, token: str = "") -> Studio:
     """The studio of the server at `url`. Raises Invalid, ServerGone, Unauthorized."""
     line = Connection(url, token)
     line.ask("GET", "/api/nodes")
-    return cast(Any, RemoteStudio(line))
+    studio: Studio = cast(Any, RemoteStudio(line))
+    return studio

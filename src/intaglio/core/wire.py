@@ -144,8 +144,8 @@ def _sent(cls: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 def sent_fields(cls: type[Any]) -> Mapping[str, Any]:
     """The names and types of those fields of a dataclass that can leave the process."""
-    hints = hints_of(cls)
-    return {field.name: hints[field.name] for field in _sent(cls)}
+    hints, fields = hints_of(cls), _sent(cls)  # type: ignore[arg-type]  # mypy doubts that a class can be hashed
+    return {field.name: hints[field.name] for field in fields}
 
 
 def _stays(*_: object, **__: object) -> NoReturn:

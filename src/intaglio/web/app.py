@@ -22,8 +22,10 @@ DESCRIPTION = """Run generative workflows, keep everything that made each pictur
 
 Everything here is a verb of one of the nouns, as on the command line (`intaglio NOUN VERB`) and in Python
 (`studio.NOUN.VERB`). Errors have one shape. Lists come in pages: `limit` says how long, `next` is what to give as
-`before`. What takes long is done by a worker: a task is followed by its id, any other call by the job it answers with; both are
-told about as they happen at `/api/events`."""
+`before`.
+
+What takes long is done by a worker: a task is followed by its id, any other call by the job it answers with. Both are
+told about, as they happen, at `/api/events`."""
 
 
 @dataclass(frozen=True)

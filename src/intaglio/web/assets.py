@@ -35,7 +35,7 @@ _HEADERS = {
     "ETag": {"description": "The digest, in quotes.", "schema": {"type": "string"}},
     "Cache-Control": {"description": "Immutable when asked for by digest.", "schema": {"type": "string"}},
 }
-_UNCHANGED: dict[str, Any] = {"304": {"description": "What If-None-Match names is still it."}}
+_UNCHANGED: dict[int | str, dict[str, Any]] = {"304": {"description": "What If-None-Match names is still it."}}
 _REFUSED = refusals(401, 403, 404, 409, 422, 429, 500, 503)
 
 

@@ -114,7 +114,7 @@ def operation(route: Route, schemas: Schemas) -> Schema:
     return found
 
 
-def refusals(*statuses: int) -> Schema:
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers that tell what is wrong."""
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     return {str(status): {"description": _REFUSED[status], "content": content} for status in sorted(set(statuses))}
