@@ -10,7 +10,7 @@ from intaglio.cli.main import COMMANDS, cli
 
 from .source import PACKAGE
 
-NOUNS = ("workflows", "tasks", "versions", "variations", "assets", "models", "nodes", "library", "tokens")
+NOUNS = ("workflows", "tasks", "versions", "variations", "assets", "models", "nodes", "library", "tokens", "webhooks")
 
 
 def attributes() -> dict[str, str]:

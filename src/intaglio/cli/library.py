@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
-from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, short, size, table, watching
+from intaglio.cli.app import NOT_IDENTICAL, App, common, counting, say, say_json, short, size, table, watching
 
 if TYPE_CHECKING:
+    from intaglio.core.journal import Notice
     from intaglio.studio.heal import Healing
 
 NOT_TRIED = 4
@@ -114,3 +116,33 @@ def gc(app: App, dry_run: bool) -> None:
                 say(f"{found.laid_out} kept models no longer laid out as files; their content is kept")
 
     app.show(found, words)
+
+
+@library.command()
+@click.option("--after", type=click.IntRange(0), metavar="N", help="Only lines above this number; else the first ones.")
+@click.option("--limit", type=click.IntRange(1, 1000), help="How many lines at most; 100 when left out.")
+@click.option("--subject", default="", metavar="ID", help="Only of this task, version, workflow, variation or job.")
+@click.option("--what", multiple=True, metavar="WORD", help="Only words that begin so, as in task. or version.made.")
+@click.option("--follow", is_flag=True, help="Then each new one as it is written; without --after, only those.")
+@common
+def journal(app: App, after: int | None, limit: int | None, subject: str, what: tuple[str, ...], follow: bool) -> None:
+    """All that happened in the library, in order. With --follow and --json, one JSON object a line."""
+    from itertools import islice
+
+    from intaglio.core.record import plain
+
+    with app.open() as studio:
+        if not follow:
+            found = studio.library.journal(after=after or 0, limit=limit or 100, subject=subject, what=what)
+            app.show(found, lambda: _lines(found))
+            return
+        for notice in islice(studio.library.follow(after=after, subject=subject, what=what), limit):
+            if app.as_json:
+                say_json(plain(notice))
+            else:
+                _lines([notice])
+
+
+def _lines(notices: Iterable[Notice]) -> None:
+    for notice in notices:
+        say(f"{notice.number:6}  {notice.time[:19]}Z  {notice.what:16}  {notice.subject}")

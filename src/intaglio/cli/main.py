@@ -29,6 +29,7 @@ COMMANDS = {
     "models": ("intaglio.cli.models:models", "Models, by content."),
     "nodes": ("intaglio.cli.nodes:nodes", "What a node can be."),
     "library": ("intaglio.cli.library:library", "Check and tidy the library."),
+    "webhooks": ("intaglio.cli.webhooks:webhooks", "Addresses that a server tells what happens."),
     "tokens": ("intaglio.cli.tokens:tokens", "Who may ask a server for what."),
 }
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 
 from intaglio.core.errors import Conflict, Damaged, NotFound
+from intaglio.core.journal import Notice
 from intaglio.core.model import KeptModel
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import is_whole
 from intaglio.core.workflow import Workflow
 from intaglio.store.integrity import check_rows, count_rows
-from intaglio.studio import archive, heal
+from intaglio.studio import archive, heal, journal
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.heal import Healing
 from intaglio.studio.impact import Impact, impact, meant
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+from intaglio.studio.progress import sweep
 from intaglio.studio.uses import made_with
 
 # A blob is written before the record that names it; one younger than this may simply not be named yet.
@@ -100,6 +103,7 @@ class Library:
             return Collected(tuple(loose), 0, 0, True)
         for digest, _ in loose:
             blobs.quarantine(digest)
+        sweep(self._parts)
         swept = blobs.sweep_temporary(TEMPORARY_SECONDS)
         purged = blobs.purge_quarantine(KEEP_QUARANTINE_SECONDS, wanted=wanted)
         laid_out = archive.clear_shelf(self._parts, self._is_needed, newest)
@@ -135,6 +139,22 @@ class Library:
             if not models.under_digest(found.model.digest):
                 kept.remove(found.model.digest)
         return found
+
+    def journal(self, *, after: int = 0, limit: int = 100, subject: str = "", what: Sequence[str] = ()) -> list[Notice]:
+        """Up to `limit` lines of the journal above the number `after`, in order: all that happened in the library.
+
+        `subject` narrows them to one task, version, workflow, variation or job; `what` to words that begin with one of
+        these ("task." or "version.made"). Raises Invalid, Damaged.
+        """
+        return journal.page(self._parts, after=after, limit=limit, subject=subject, what=what)
+
+    def follow(
+        self, *, after: int | None = None, subject: str = "", what: Sequence[str] = (), stop: Event | None = None
+    ) -> Iterator[Notice]:
+        """The lines of the journal above `after` (None: from now on), then each new one within a tenth of a second,
+        until `stop` is set. The rest is as in `journal`. Raises Invalid, Damaged.
+        """
+        return journal.follow(self._parts, after=after, subject=subject, what=what, stop=stop)
 
     def _is_needed(self, digest: str) -> bool:
         """Whether a kept model that was laid out as files is still used from there."""

@@ -13,7 +13,9 @@ from intaglio.store.database import Database
 from intaglio.store.disk import make_tree
 from intaglio.store.proofs import Proofs
 from intaglio.studio.assets import Assets
+from intaglio.studio.jobs import Jobs
 from intaglio.studio.library import Library
+from intaglio.studio.limits import UNLIMITED, Limits
 from intaglio.studio.models import Models
 from intaglio.studio.nodes import Nodes
 from intaglio.studio.parts import Parts
@@ -22,6 +24,7 @@ from intaglio.studio.tasks import Tasks
 from intaglio.studio.tokens import Tokens
 from intaglio.studio.variations import Variations
 from intaglio.studio.versions import Versions
+from intaglio.studio.webhooks import Webhooks
 from intaglio.studio.workflows import Workflows
 
 
@@ -39,8 +42,17 @@ class Studio:
         self.models = Models(parts)
         self.nodes = Nodes(parts)
         self.library = Library(parts)
+        self.jobs = Jobs(parts)
+        self.webhooks = Webhooks(parts)
         self.tokens = Tokens(parts)
         self._parts = parts
+
+    def signed_by(self, person: str) -> Studio:
+        """The same library, connections and warm models, for what is made in the name of a person.
+
+        Closing one closes all.
+        """
+        return Studio(self._parts.signed_by(person))
 
     def close(self) -> None:
         """Let go of models, connections and files."""
