@@ -37,7 +37,7 @@ def reached(given: str | os.PathLike[str], reach: Path | None) -> Path | None:
     if reach is not None:
         return _inside(reach, os.fspath(given))
     try:
-        return expanded(given)
+        return expanded(given) if os.fspath(given) else None
     except Invalid:
         return None
 
