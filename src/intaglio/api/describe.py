@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from intaglio.api.routes import COMPANIONS
@@ -48,7 +49,8 @@ def parameter(noun: str, verb: str, name: str) -> str:
 
 def summary(thing: Callable[..., Any] | type[Any]) -> str:
     """What a verb does, or a class is, in one sentence."""
-    return _as_json(next(_paragraphs(thing))[0])
+    first = next(_paragraphs(thing))[0]
+    return _as_json(_without_companions(first) or first)
 
 
 def description(method: Callable[..., Any]) -> str:
@@ -91,8 +93,8 @@ def _as_json(text: str) -> str:
 def _without_companions(sentence: str) -> str:
     """A sentence up to where it speaks of a function that follows the call."""
     clauses = sentence.split("; ")
-    first = next((at for at, clause in enumerate(clauses) if _COMPANION.search(clause)), len(clauses))
-    return sentence if first == len(clauses) else "; ".join(clauses[:first]) + "." * bool(first)
+    kept = list(takewhile(lambda clause: not _COMPANION.search(clause), clauses))
+    return sentence if kept == clauses else "; ".join(kept) + "." * bool(kept)
 
 
 def _paragraphs(thing: Any) -> Iterator[list[str]]:

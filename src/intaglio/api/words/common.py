@@ -9,7 +9,6 @@ COMMON: Mapping[str, str] = {
     "format": "Number of the record's format; readers refuse a higher one than they know.",
     "created": "When it was written down, UTC, RFC 3339.",
     "author": "Who signed it; empty when nobody is named.",
-    "digest": "BLAKE3 digest of the content or record that is meant, `blake3:<hex>`.",
     "message": "What there is to say about it, in words.",
     "remedy": "What can be done about it, in words; empty when nothing can.",
     "hint": "The way out, in words; empty when there is none.",
@@ -26,6 +25,11 @@ COMMON: Mapping[str, str] = {
     "media_type": "Media type of the bytes, as in `image/png`.",
     "type_version": "Version of the node type, a whole number.",
     "address": "Permanent address of the stored file, `intaglio:asset/blake3:<hex>`; it names content, not a place.",
+    "delivered": "Number of the last line of the journal that is dealt with.",
+    "failures": "How often in a row it did not take what was sent.",
+    "failing_since": "Since when it takes nothing, UTC, RFC 3339; empty while it does.",
+    "again_at": "When it is tried again, UTC, RFC 3339; empty for at once.",
+    "paused": "Why nothing is sent to it any more, in words; empty while something is.",
 }
 
 # What a parameter is for, by its name alone.
@@ -38,7 +42,6 @@ COMMON_PARAMETERS: Mapping[str, str] = {
     "annotation": "Why the version is made, in words; empty when that is not said here.",
     "no_annotation": "Whether the version goes without an annotation on purpose.",
     "fields": "Answers to what the forms of the workflow ask for, by the name of the field.",
-    "mode": "`discovery`, or `production`, which refuses what is not fixed.",
     "archived": "Whether archived workflows are included.",
-    "holds": "True to say it; false to take back what was said.",
+    "holds": "Whether it is said; false takes back what was said before.",
 }
