@@ -1,0 +1,42 @@
+"""`GET /api/previews/{token}`: the picture of how a running task stands.
+
+The token in its address stands for who may look: browsers send no header with the pictures of a page.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+
+from intaglio.core.errors import Forbidden, NotFound
+from intaglio.core.signing import check, sign
+from intaglio.studio import progress
+
+# How long an address works, in seconds.
+LIFE_S = 60
+
+router = APIRouter(tags=["previews"])
+# Of this process: addresses of another, or of an earlier one, are nobody's.
+_secret = secrets.token_bytes(32)
+
+
+def address(app: FastAPI, task: str) -> str:
+    """Where the preview of a task can be seen for the next minute, by whoever has the address."""
+    return str(app.url_path_for("preview", token=sign(_secret, task, int(time.time()) + LIFE_S)))
+
+
+@router.get("/api/previews/{token}", name="preview", summary="The picture of how a running task stands.")
+def preview(request: Request, token: str) -> Response:
+    """The picture that an address in a task's progress means, as PNG or JPEG."""
+    task = check(_secret, token, time.time())
+    if task is None:
+        raise Forbidden("this address of a preview is not, or not any more, good", hint="Ask for the task's progress.")
+    found = progress.preview(request.app.state.studio.parts, task)
+    if found is None:
+        raise NotFound("preview", task, hint="A task has one while it runs.")
+    data, media_type = found
+    return Response(data, media_type=media_type, headers={"Cache-Control": "no-store"})
