@@ -11,11 +11,14 @@ from intaglio.core.task import Failure
 
 JobStatus = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
+# How the ids of jobs begin, which those of tasks do not.
+PREFIX = "job-"
+
 # Only forward. A job that did not finish may be taken up again: that is a new attempt, and it is counted.
 FORWARD: Mapping[JobStatus, frozenset[JobStatus]] = {
     "queued": frozenset({"running", "cancelled", "interrupted"}),
     "running": frozenset({"done", "failed", "cancelled", "interrupted"}),
-    "interrupted": frozenset({"queued", "running", "cancelled"}),
+    "interrupted": frozenset({"queued", "running", "failed", "cancelled"}),
     "failed": frozenset({"queued", "running"}),
     "cancelled": frozenset({"queued", "running"}),
     "done": frozenset(),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from intaglio.core.errors import Conflict
+from intaglio.core.errors import Conflict, IntaglioError
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import ExecutedSeed
@@ -23,7 +23,7 @@ FORWARD: Mapping[Status, frozenset[Status]] = {
     "running": frozenset({"waiting", "done", "failed", "cancelled", "interrupted"}),
     # It has its snapshot, and is final once the reason for its version is given.
     "waiting": frozenset({"done", "cancelled"}),
-    "interrupted": frozenset({"queued", "running", "cancelled"}),
+    "interrupted": frozenset({"queued", "running", "failed", "cancelled"}),
     "failed": frozenset({"queued", "running"}),
     "cancelled": frozenset({"queued", "running"}),
     "done": frozenset(),
@@ -38,6 +38,11 @@ class Failure:
     message: str
     hint: str = ""
     step: str = ""
+
+    @classmethod
+    def of(cls, error: IntaglioError) -> Failure:
+        """An error, as a record keeps it."""
+        return cls(code=error.code, message=str(error), hint=error.hint, step=error.step)
 
 
 @record

@@ -16,9 +16,10 @@ from intaglio.core.errors import Cancelled, CannotReproduce, Damaged, Invalid, I
 from intaglio.core.fidelity import SIMILAR_SSIM
 from intaglio.core.isolate import Like, isolate, most_tries
 from intaglio.core.plan import Plan
+from intaglio.core.queued import Reuse
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.video import MEDIA_TYPES
-from intaglio.studio.carry_out import Reuse, Watch, carry_out
+from intaglio.studio.carry_out import Watch, carry_out
 from intaglio.studio.grading import grade
 from intaglio.studio.measure import clip_verdict, compare_assets
 from intaglio.studio.parts import Parts

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
+from intaglio.core import attempt
 from intaglio.core.asset import Asset
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.codec import digest as digest_of
@@ -18,6 +19,7 @@ from intaglio.core.errors import Cancelled, Damaged, IntaglioError, InvalidImage
 from intaglio.core.image import Image
 from intaglio.core.model import ModelRef
 from intaglio.core.plan import Plan, Step
+from intaglio.core.queued import Reuse
 from intaglio.core.snapshot import StepResult
 from intaglio.core.task import Failure, NodeRecord, Task
 from intaglio.core.video import MEDIA_TYPES, Media, Video
@@ -31,10 +33,9 @@ from intaglio.studio import clock
 from intaglio.studio.drift import Warning
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
+from intaglio.studio.progress import Telling
 from intaglio.studio.saving import settle
 
-# Whose earlier steps may stand for a step: anybody's, only this task's own (a resumed task), or nobody's.
-Reuse = Literal["any", "own", "none"]
 CANCEL_POLL = 0.2
 # What a task's log calls a step that gave other bytes than an earlier run of the same content key.
 ALARM = "nondeterministic"
@@ -43,11 +44,13 @@ ALARM = "nondeterministic"
 @dataclass(frozen=True)
 class Watch:
     """How a caller follows a task: `progress(step, done, total)` with total 0 for a step that began, done == total for
-    one that ended; `cancelled()` says whether to stop; `warn(warning)` hears what is to be known before it begins."""
+    one that ended; `cancelled()` says whether to stop; `warn(warning)` hears what is to be known before it begins.
+    `previews`: somebody may want to see how pictures come along (`studio.progress.preview`)."""
 
     progress: Callable[[Step, int, int], None] = lambda step, done, total: None
     cancelled: Callable[[], bool] = lambda: False
     warn: Callable[[Warning], None] = lambda warning: None
+    previews: bool = False
 
 
 def lock_path(parts: Parts, task_id: str) -> Path:
@@ -60,8 +63,24 @@ def cancel_path(parts: Parts, task_id: str) -> Path:
     return parts.root / "locks" / f"{task_id}.cancel"
 
 
+@dataclass(frozen=True)
+class Runner:
+    """Who carries a task out for somebody else: `begin()` may still refuse to, by an exception; `put_back(error)` may
+    put it back in the queue instead of ending it, and then gives True. Each is part of the transaction it is about."""
+
+    begin: Callable[[], None] = lambda: None
+    put_back: Callable[[IntaglioError], bool] = lambda error: False
+
+
 def carry_out(
-    parts: Parts, task_id: str, lock: TaskLock, *, reuse: Reuse, watch: Watch, paranoid: bool = False
+    parts: Parts,
+    task_id: str,
+    lock: TaskLock,
+    *,
+    reuse: Reuse,
+    watch: Watch,
+    paranoid: bool = False,
+    runner: Runner | None = None,
 ) -> Task:
     """Run the plan of a recorded task whose lock is held, and let go of it. Its record says how it ended, whatever
     happens here. Raises what stopped it: Cancelled, NodeFailed, Unavailable, ...
@@ -69,30 +88,48 @@ def carry_out(
     with lock:
         # Who asked an earlier attempt to stop, and killed it before it did, does not mean this one.
         disk.unlink(cancel_path(parts, task_id))
-        return _attempt(parts, task_id, reuse, watch, paranoid)
+        return _attempt(parts, task_id, reuse, watch, paranoid, runner or Runner())
 
 
-def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: bool) -> Task:
-    task = parts.tasks.get(task_id)
-    task = parts.tasks.advance(task_id, "running", started=clock.now(), attempt=task.attempt + 1, error=None)
+def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: bool, runner: Runner) -> Task:
+    with parts.database.write():
+        runner.begin()
+        number = parts.tasks.get(task_id).attempt + 1
+        task = parts.tasks.advance(task_id, "running", started=clock.now(), attempt=number, error=None)
+        parts.tasks.log(task_id, attempt.STARTED, facts={"attempt": number, "pid": os.getpid()})
     try:
-        run = _Run(parts, task, reuse, watch, paranoid)
-        results = execute(run.plan, run.work())
-        return run.finish(results)
+        with Telling(parts, task_id) as telling:
+            run = _Run(parts, task, reuse, watch, paranoid, telling)
+            results = execute(run.plan, run.work())
+            return run.finish(results)
     except (Cancelled, KeyboardInterrupt) as error:
-        parts.tasks.advance(task_id, "cancelled", finished=clock.now())
-        raise Cancelled(
+        cancelled = Cancelled(
             f"task {task_id} was cancelled; what it finished is kept",
             hint=f"Go on with: {_way_on(task)}",
-        ) from error
+        )
+        _end(parts, task, cancelled, runner)
+        raise cancelled from error
     except IntaglioError as error:
         error.way_on = _way_on(task)
-        failure = Failure(code=error.code, message=str(error), hint=error.hint, step=error.step)
-        parts.tasks.advance(task_id, "failed", finished=clock.now(), error=failure)
+        _end(parts, task, error, runner)
         raise
     finally:
         with suppress(StorageFailed):  # the next attempt tries again
             disk.unlink(cancel_path(parts, task_id))
+
+
+def _end(parts: Parts, task: Task, error: IntaglioError, runner: Runner) -> None:
+    """Write down how an attempt ended that did not finish its task."""
+    with parts.database.write():
+        if runner.put_back(error):
+            return
+        if isinstance(error, Cancelled):
+            parts.tasks.log(task.id, attempt.CANCELLED, facts={"attempt": task.attempt})
+            parts.tasks.advance(task.id, "cancelled", finished=clock.now())
+            return
+        facts = {"attempt": task.attempt, "code": error.code, "message": str(error)}
+        parts.tasks.log(task.id, attempt.FAILED, error.step, facts)
+        parts.tasks.advance(task.id, "failed", finished=clock.now(), error=Failure.of(error))
 
 
 def _way_on(task: Task) -> str:
@@ -105,12 +142,13 @@ def _way_on(task: Task) -> str:
 class _Run:
     """One attempt at one task."""
 
-    def __init__(self, parts: Parts, task: Task, reuse: Reuse, watch: Watch, paranoid: bool) -> None:
+    def __init__(self, parts: Parts, task: Task, reuse: Reuse, watch: Watch, paranoid: bool, telling: Telling) -> None:
         self.parts = parts
         self.task = task
         self.watch = watch
         self.policy = reuse
         self.paranoid = paranoid
+        self.telling = telling
         self.models = Models(parts)
         self.plan = parts.documents.get(Plan, task.plan)
         self.drawn = {step.node for step in self.plan.steps if step.seed and step.seed.origin == "drawn"}
@@ -135,13 +173,20 @@ class _Run:
             encode=encoded,
             keep=self.keep,
             reuse=self.reuse,
-            started=lambda step: self.watch.progress(step, 0, 0),
-            progress=self.watch.progress,
+            started=lambda step: self.progress(step, 0, 0),
+            progress=self.progress,
             check=self.check,
         )
 
+    def progress(self, step: Step, done: int, total: int) -> None:
+        """Say how far a step is, to who called and to whoever looks on."""
+        self.telling.tell(step.id, done, total)
+        self.watch.progress(step, done, total)
+
     def generate(self, request: Generation, hooks: Hooks) -> Image:
         """Make a picture with the settings of the plan."""
+        if self.watch.previews:
+            hooks = replace(hooks, preview=self.telling.offer)
         return self.parts.backend(self.plan.threads, self.plan.deterministic).generate(request, hooks)
 
     def find_model(self, reference: ModelRef) -> ModelFile:
@@ -212,7 +257,7 @@ class _Run:
         if alarm:
             happened.append((ALARM, step.id, {"message": alarm}))
         self.parts.tasks.add_step(record, assets, happened)
-        self.watch.progress(step, 1, 1)
+        self.progress(step, 1, 1)
 
     def _alarm(self, finished: Finished) -> str:
         """What to say when this very step came out differently before; both results stay."""

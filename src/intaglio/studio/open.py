@@ -22,6 +22,7 @@ from intaglio.studio.parts import Parts
 from intaglio.studio.settings import DATABASE, Settings, find_library, library_folder, read_settings
 from intaglio.studio.tasks import Tasks
 from intaglio.studio.tokens import Tokens
+from intaglio.studio.uploads import FOLDER as UPLOADS
 from intaglio.studio.variations import Variations
 from intaglio.studio.versions import Versions
 from intaglio.studio.webhooks import Webhooks
@@ -54,6 +55,11 @@ class Studio:
         """
         return Studio(self._parts.signed_by(person))
 
+    @property
+    def parts(self) -> Parts:
+        """What this library is put together from; for the server and the worker, not part of the Python API."""
+        return self._parts
+
     def close(self) -> None:
         """Let go of models, connections and files."""
         self._parts.close()
@@ -83,11 +89,29 @@ def open_studio(
     a caller or a record names it: so a server opens it. Raises NoLibrary, LibraryTooNew, Damaged, StorageFailed.
     """
     settings = settings or read_settings(os.environ)
+    root = _root(path, settings)
+    return _assembled(root, replace(settings, library=str(root)), create=False, reach=reach and reach.absolute())
+
+
+def open_for_others(
+    path: str | os.PathLike[str] | None = None, settings: Settings | None = None, *, limits: Limits = UNLIMITED
+) -> Studio:
+    """Open a library as a server and its workers do: of files that a caller or a record names, only those are opened
+    that were uploaded; no more is taken in at a time than `limits`. Raises as `open_studio`.
+    """
+    settings = settings or read_settings(os.environ)
+    root = _root(path, settings).absolute()
+    studio = _assembled(root, replace(settings, library=str(root)), create=False, reach=root / UPLOADS)
+    studio._parts.limits = limits
+    return studio
+
+
+def _root(path: str | os.PathLike[str] | None, settings: Settings) -> Path:
     given = path or settings.library
     root = library_folder(given) if given else find_library(Path.cwd())
     if not root.is_dir():
         raise NoLibrary(f"no library at {root}")
-    return _assembled(root, replace(settings, library=str(root)), create=False, reach=reach and reach.absolute())
+    return root
 
 
 def _assembled(root: Path, settings: Settings, *, create: bool, reach: Path | None = None) -> Studio:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ from intaglio.store.variations import Variations
 from intaglio.store.versions import Versions
 from intaglio.store.webhooks import Webhooks
 from intaglio.store.workflows import Workflows
+from intaglio.studio.limits import UNLIMITED, Limits
 from intaglio.studio.settings import DEVICE, Settings
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class Parts:
     """Stores, node types and the backend of one open library. `root` is its `.intaglio` folder.
 
     `reach` is the only folder whose files may be opened because a caller or a record names them; None in the user's
-    own process, where any may.
+    own process, where any may. `limits` are how much it takes in at a time.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class Parts:
     proofs: Proofs
     blobs: LocalBlobs
     reach: Path | None = None
+    limits: Limits = UNLIMITED
     _backends: dict[tuple[int, bool], DiffusersBackend] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -120,6 +123,12 @@ class Parts:
             return chosen
         backend = self.backend(self.settings.threads, self.settings.deterministic)
         return backend.default_device() if chosen == "auto" else backend.check_device(chosen)
+
+    def signed_by(self, person: str) -> Parts:
+        """The same parts, connections and warm models for what is made in the name of a person."""
+        signed = copy(self)
+        signed.settings = replace(self.settings, author=person)
+        return signed
 
     def close(self) -> None:
         """Let go of models, connections and files."""

@@ -22,22 +22,28 @@ def queue(parts: Parts, plan: Plan, *, reproduces: str = "", reason: Reason | No
     lock = TaskLock.hold(lock_path(parts, task_id))
     try:
         with parts.database.write():
-            task = Task(
-                id=task_id,
-                status="queued",
-                purpose="reproduce" if reproduces else "run",
-                workflow=plan.workflow,
-                plan=parts.documents.put(plan),
-                reproduces=reproduces,
-                reason=reason,
-                author=parts.settings.author,
-                created=clock.now(),
-            )
-            parts.tasks.add(task)
+            task = recorded(parts, task_id, plan, reproduces=reproduces, reason=reason)
     except BaseException:
         lock.release()
         raise
     return task, lock
+
+
+def recorded(parts: Parts, task_id: str, plan: Plan, *, reproduces: str = "", reason: Reason | None = None) -> Task:
+    """The record of a new task and its plan, written inside the caller's transaction."""
+    task = Task(
+        id=task_id,
+        status="queued",
+        purpose="reproduce" if reproduces else "run",
+        workflow=plan.workflow,
+        plan=parts.documents.put(plan),
+        reproduces=reproduces,
+        reason=reason,
+        author=parts.settings.author,
+        created=clock.now(),
+    )
+    parts.tasks.add(task)
+    return task
 
 
 def new_task_id() -> str:

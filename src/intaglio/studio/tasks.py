@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intaglio.core.errors import AnnotationMissing, Conflict, Damaged, Invalid, NotFound, StorageFailed
-from intaglio.core.form import PLAIN, Form, merged
+from intaglio.core.attempt import Attempt, attempts
+from intaglio.core.errors import Conflict, Damaged, Invalid, NotFound, StorageFailed
+from intaglio.core.form import Form, merged
+from intaglio.core.job import PREFIX as JOB
 from intaglio.core.plan import Plan
+from intaglio.core.queued import Reuse
 from intaglio.core.record import EMPTY
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Event, NodeRecord, Reason, Status, Task, is_whole
 from intaglio.core.workflow import Mode, Workflow
-from intaglio.engine.resolve import resolve
 from intaglio.store import disk
 from intaglio.store.lock import TaskLock
-from intaglio.studio import annotating, clock
+from intaglio.studio import annotating, clock, progress, queueing
 from intaglio.studio.annotating import Waiting
-from intaglio.studio.carry_out import Reuse, Watch, cancel_path, carry_out, lock_path
+from intaglio.studio.carry_out import Watch, cancel_path, carry_out, lock_path
 from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
-from intaglio.studio.planning import resources
 from intaglio.studio.queue import queue
+from intaglio.studio.queueing import Place
 from intaglio.studio.saving import check_reason, keep_version, remember
 from intaglio.studio.versions import Versions
-from intaglio.studio.workflows import Workflows
+from intaglio.studio.wanted import wanted
 
 if TYPE_CHECKING:
+    from intaglio.core.progress import Progress
     from intaglio.studio.approval import Pinned
 
-RESUMABLE: tuple[Status, ...] = ("interrupted", "failed", "cancelled")
 ALIVE: tuple[Status, ...] = ("queued", "running")
 
 # Asks a person what a form asks; the task says what was given already. Gives back each answer as soon as it is there.
@@ -40,13 +43,14 @@ Ask = Callable[[Form, Task], Iterable[Reason]]
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task with the records of its steps, its log, and what it waits for (None: nothing)."""
+    """A task with the records of its steps, its log, what it waits for (None: nothing), and every attempt at it."""
 
     task: Task
     plan: Plan
     steps: list[NodeRecord]
     events: list[Event]
     waits_for: Waiting | None
+    attempts: tuple[Attempt, ...] = ()
 
 
 class Tasks:
@@ -77,18 +81,80 @@ class Tasks:
         given, `ask(form, task)` is called at the end; without it the task is returned waiting, see `annotate`. Raises
         Invalid and Conflict before any work (a label, field or workflow that cannot be), and whatever stopped the run.
         """
-        found = Workflows(self._parts).find(workflow, set, mode=mode)
-        for warning in found.warnings:
-            (watch or Watch()).warn(warning)
         given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
-        reason = self._reason(found.workflow, given, can_ask=ask is not None)
-        plan = resolve(found.workflow, found.reference, resources(self._parts, found.base, paranoid=paranoid))
-        task, lock = queue(self._parts, plan, reason=reason)
-        for warning in found.warnings:
-            self._parts.tasks.log(task.id, warning.code, facts={"message": warning.message})
+        watch = watch or Watch()
+        asked = wanted(
+            self._parts,
+            workflow,
+            given,
+            set=set,
+            mode=mode,
+            can_ask=ask is not None,
+            paranoid=paranoid,
+            warn=watch.warn,
+        )
+        task, lock = queue(self._parts, asked.plan, reason=asked.reason)
+        asked.log(self._parts, task)
         policy: Reuse = "any" if reuse else "none"
-        task = carry_out(self._parts, task.id, lock, reuse=policy, watch=watch or Watch(), paranoid=paranoid)
+        task = carry_out(self._parts, task.id, lock, reuse=policy, watch=watch, paranoid=paranoid)
         return self._final(task, ask)
+
+    def submit(
+        self,
+        workflow: Workflow | str | Path,
+        *,
+        set: Sequence[str] = (),
+        mode: Mode | None = None,
+        label: str = "",
+        annotation: str = "",
+        no_annotation: bool = False,
+        fields: Mapping[str, str] = EMPTY,
+        reuse: bool = True,
+        paranoid: bool = False,
+    ) -> Task:
+        """Resolve a workflow and put its run in the queue; a worker carries it out (`intaglio worker`).
+
+        What is wrong with it is said now, as by `run`: it raises the same before any work, and TooMany, TooLarge.
+        When its form asks for what was not given, the task waits for that in the end.
+        """
+        self._parts.limits.check_room(self._parts.queue)
+        given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
+        asked = wanted(self._parts, workflow, given, set=set, mode=mode, can_ask=False, paranoid=paranoid)
+        return queueing.submit(self._parts, asked, reuse="any" if reuse else "none", paranoid=paranoid)
+
+    def retry(self, reference: str) -> Task:
+        """Put a task that did not finish in the queue again: its plan and drawn seeds stay, its finished steps are not
+        run again. Raises NotFound, Conflict (not one that can be taken up, in the queue already), TooMany.
+        """
+        return queueing.retry(self._parts, self.get(reference))
+
+    def wait(self, reference: str, *, timeout: float = 60.0) -> Task:
+        """The task as soon as it has ended or waits for its annotation, else as it is after `timeout` seconds.
+
+        Raises NotFound, Conflict.
+        """
+        task_id = self.get(reference).id
+        queueing.until(lambda: self._is_over(task_id), timeout)
+        return self.get(task_id)
+
+    def queue(self, *, limit: int = 50, before: str | None = None) -> builtins.list[Place]:
+        """What waits for a worker or is with one, first to be taken first, `limit` at a time.
+
+        `before` is the id where the last page ended. Raises NotFound.
+        """
+        return queueing.places(self._parts, limit, before)
+
+    def move(self, reference: str, *, to: int = 1) -> Place:
+        """Put a task or job that waits at the position `to` of the queue, 1 being the front.
+
+        Raises NotFound, Conflict (it does not wait), Invalid.
+        """
+        jobs = self._parts.jobs.find(reference) if reference.startswith(JOB) else []
+        return queueing.move(self._parts, jobs[0] if len(jobs) == 1 else self.get(reference).id, to)
+
+    def progress(self, reference: str) -> Progress | None:
+        """How far a running task is, None for one that nobody is at. Raises NotFound, Conflict."""
+        return progress.read(self._parts, self.get(reference).id)
 
     def annotate(
         self,
@@ -141,18 +207,7 @@ class Tasks:
         at it).
         """
         task = self.get(reference)
-        if task.status not in RESUMABLE:
-            wait = annotating.waiting(self._parts, task).way_on if task.status == "waiting" else ""
-            raise Conflict(
-                f"task {task.id} is {task.status}; only one that did not finish can be resumed",
-                hint=f"Go on with: {wait}" if wait else "Run its workflow again with: intaglio tasks run",
-            )
-        if task.purpose == "reproduce":
-            # Nothing may be reused, and the grade and the comparison belong to it: to go on is to begin again.
-            raise Conflict(
-                f"task {task.id} is a reproduction, which is made in one go",
-                hint=f"Begin it again with: intaglio versions reproduce {task.reproduces}",
-            )
+        queueing.check_unfinished(self._parts, task)
         lock = TaskLock.hold(lock_path(self._parts, task.id))
         return self._final(carry_out(self._parts, task.id, lock, reuse="own", watch=watch or Watch()), ask)
 
@@ -196,7 +251,7 @@ class Tasks:
             what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
             raise Damaged(f"task {task.id} lost {what}")
         waits_for = annotating.waiting(self._parts, task) if task.status == "waiting" else None
-        return TaskView(task, plan, steps, events, waits_for)
+        return TaskView(task, plan, steps, events, waits_for, attempts(task, events))
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
@@ -224,23 +279,6 @@ class Tasks:
             return self.snapshot(reference)
         return Versions(self._parts).snapshot(reference)
 
-    def _reason(self, workflow: Workflow, given: Reason, *, can_ask: bool) -> Reason | None:
-        """The reason for the version that the run is to become, as far as it is known; None when it becomes none."""
-        types = self._parts.types
-        form = annotating.form_of_workflow(types, workflow)
-        slug = check_reason(given, form or PLAIN)
-        if form is None and not (given.label or given.given):
-            return None
-        if form is None and not (given.given or can_ask):
-            raise AnnotationMissing("this run ends in a version, and a version needs its reason")
-        if form is not None and not given.label:
-            given = replace(given, label=annotating.label_in(types, workflow))
-            slug = check_reason(given, form)
-        taken = self._parts.versions.find(label=slug, workflow=workflow.name) if slug else []
-        if taken:
-            raise Conflict(f"label {slug!r} is that of {taken[0][1].name} already", hint="Choose another label.")
-        return given
-
     def _final(self, task: Task, ask: Ask | None) -> Task:
         """A run that ended, with what it waits for asked if there is anybody to ask."""
         if task.status != "waiting":
@@ -265,9 +303,19 @@ class Tasks:
             given = merged(given, answer)
         return given
 
+    def _is_over(self, task_id: str) -> bool:
+        """Whether nobody will do anything with a task unless he is told to."""
+        status = self._parts.tasks.get(task_id).status
+        if status in ALIVE:
+            status = self.get(task_id).status
+        # One whose worker died is taken up by the next.
+        return status not in ALIVE and (status != "interrupted" or self._parts.queue.get(task_id) is None)
+
     def _alive(self, task: Task) -> Task:
-        """The task, marked interrupted when it has not ended and nobody carries it out."""
+        """The task, marked interrupted when it has not ended, nobody carries it out, and it does not wait for that."""
         if task.status not in ALIVE or TaskLock.is_held(lock_path(self._parts, task.id)):
+            return task
+        if task.status == "queued" and self._parts.queue.get(task.id) is not None:
             return task
         task = self._parts.tasks.get(task.id)  # it may have ended between the two looks
         if task.status not in ALIVE:

@@ -25,6 +25,7 @@ ALLOWED = {
     ("cancelled", "running"),
     ("failed", "running"),
     ("interrupted", "queued"),
+    ("interrupted", "failed"),
     ("cancelled", "queued"),
     ("failed", "queued"),
 }
