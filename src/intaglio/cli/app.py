@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
-from intaglio.core.errors import Invalid
+from intaglio.core.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from intaglio.studio.carry_out import Watch
@@ -35,12 +36,38 @@ class App:
 
     library: str | None = None
     as_json: bool = False
+    server: str | None = None
 
     def open(self) -> Studio:
-        """The library the user means."""
+        """The library the user means: one here, or that of a server."""
+        address, token = self.behind()
+        if address:
+            from intaglio.client.studio import connect
+
+            return connect(address, token)
         from intaglio.studio.open import open_studio
 
         return open_studio(self.library)
+
+    def behind(self) -> tuple[str, str]:
+        """The address of the server whose library is meant, and the token for it; "" for a library here.
+
+        Raises Conflict when both are named on the command line.
+        """
+        if self.server and self.library:
+            raise Conflict("--library and --server are both given", hint="Give one of the two.")
+        if self.library or not (self.server or "INTAGLIO_SERVER" in os.environ):
+            return "", ""
+        from intaglio.studio.settings import read_settings
+
+        settings = read_settings(os.environ)
+        return self.server or ("" if settings.library else settings.server), settings.token
+
+    def here(self) -> Studio:
+        """The library the user means, on this machine. Raises Invalid when it is that of a server."""
+        if self.behind()[0]:
+            raise Invalid("this works on a library's own machine", hint="Use it there, without --server.")
+        return self.open()
 
     def show(self, value: Any, words: Callable[[], None]) -> None:
         """Print a record as JSON when that was asked for, else in words."""
@@ -53,15 +80,17 @@ class App:
 
 
 def common(command: F) -> F:
-    """Add --library and --json to a command, and hand it the App."""
+    """Add --library, --server and --json to a command, and hand it the App."""
 
     @click.option("--library", metavar="DIR", help="The library to work on.")
+    @click.option("--server", metavar="URL", help="The server whose library to work on.")
     @click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
     @click.pass_context
-    def wrapped(ctx: click.Context, /, library: str | None, as_json: bool, **options: Any) -> Any:
+    def wrapped(ctx: click.Context, /, library: str | None, server: str | None, as_json: bool, **options: Any) -> Any:
         app: App = ctx.obj
         _refuse_half_characters(ctx)
         app.library = library or app.library
+        app.server = server or app.server
         app.as_json = as_json
         return ctx.invoke(command, app, **options)
 

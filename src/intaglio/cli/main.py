@@ -29,6 +29,7 @@ COMMANDS = {
     "models": ("intaglio.cli.models:models", "Models, by content."),
     "nodes": ("intaglio.cli.nodes:nodes", "What a node can be."),
     "library": ("intaglio.cli.library:library", "Check and tidy the library."),
+    "serve": ("intaglio.cli.serve:serve", "Serve the library to a team, a studio and scripts."),
     "webhooks": ("intaglio.cli.webhooks:webhooks", "Addresses that a server tells what happens."),
     "tokens": ("intaglio.cli.tokens:tokens", "Who may ask a server for what."),
 }
@@ -65,15 +66,16 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--library", metavar="DIR", help="The library; else INTAGLIO_LIBRARY, else the nearest one above.")
+@click.option("--server", metavar="URL", help="The server whose library to work on; else INTAGLIO_SERVER.")
 @click.version_option(package_name="intaglio", prog_name="intaglio")
 @click.pass_context
-def cli(ctx: click.Context, library: str | None) -> None:
+def cli(ctx: click.Context, library: str | None, server: str | None) -> None:
     """Run generative workflows, keep everything that made each picture, bring any of them back.
 
     Exit codes: 0 done (reproduce: identical), 1 a node failed, 2 bad input, 3 not found, 4 unavailable,
     10 compared or reproduced and not identical, 130 cancelled.
     """
-    ctx.obj = App(library=library)
+    ctx.obj = App(library=library, server=server)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -48,7 +47,7 @@ def scan(app: App, folders: tuple[str, ...], no_background: bool) -> None:
         with _stoppable("scanning") as progress:
             found = studio.models.scan(*folders, progress=progress)
         if found.pending and not no_background:
-            start_hashing(studio.root)
+            start_hashing(app)
     app.show(found, lambda: _scanned(found))
 
 
@@ -78,10 +77,10 @@ def watch(app: App, folders: tuple[str, ...], settle: float, no_background: bool
                     say("  ".join(filter(None, (*_words(finding), _about(finding)))))
                 if not no_background and time.monotonic() - started > _PAUSE_S:
                     started = time.monotonic()
-                    start_hashing(studio.root)
+                    start_hashing(app)
         except KeyboardInterrupt:
             if started:
-                start_hashing(studio.root)
+                start_hashing(app)
 
 
 @click.command("hash")
@@ -139,8 +138,12 @@ def allow(app: App, digest: str, name: str, label: str, config: str) -> None:
     app.show(model, lambda: say(f"{model.name}:{model.version}  allowed: {model.digest}"))
 
 
-def start_hashing(root: Path) -> None:
-    """Start a process that computes what is pending, and lives on when this one ends."""
+def start_hashing(app: App) -> None:
+    """Start a process that computes what is pending, and lives on when this one ends; a server sees to its own."""
+    if app.behind()[0]:
+        return
+    with app.open() as studio:
+        root = studio.root
     if not os.access(root, os.W_OK):
         return
     sys.stdout.flush()

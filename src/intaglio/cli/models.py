@@ -54,7 +54,7 @@ def add(
             progress=progress,
         )
         if not no_background:
-            model_files.start_hashing(studio.root)
+            model_files.start_hashing(app)
     app.show(
         model,
         lambda: say(

@@ -38,7 +38,8 @@ class Settings:
     library: the library's folder. author: the name on what is made. seeds: how seeds are drawn (random, date,
     sequence). threads: CPU threads a step may use. device: auto, cpu, cuda, cuda:N or mps. deterministic: exact
     algorithms, on unless switched off. memory: bytes of models to keep loaded, 0 for half of what there is. models:
-    folders that models are scanned in when none is named, and the only ones a server takes models from.
+    folders that models are scanned in when none is named, and the only ones a server takes models from. server: the
+    address of a server whose library is meant instead of one here. token: what that server knows one by.
     """
 
     library: str = ""
@@ -49,6 +50,8 @@ class Settings:
     deterministic: bool = True
     memory: int = 0
     models: str = ""
+    server: str = ""
+    token: str = field(default="", repr=False)
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
