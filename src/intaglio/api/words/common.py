@@ -44,4 +44,5 @@ COMMON_PARAMETERS: Mapping[str, str] = {
     "fields": "Answers to what the forms of the workflow ask for, by the name of the field.",
     "archived": "Whether archived workflows are included.",
     "holds": "Whether it is said; false takes back what was said before.",
+    "timeout": "How many seconds to wait at most; 0 for not at all.",
 }

@@ -48,7 +48,6 @@ PARAMETERS: Mapping[str, str] = {
     "tasks.annotate.annotation": "Why the version is made, in words; empty for what was said before.",
     "tasks.list.before": "Id of the task all returned are older than, where the last page ended; or null.",
     "tasks.list.status": "Only tasks of this status; null for all.",
-    "tasks.wait.timeout": "How many seconds to wait at most; 0 for not at all.",
     "tasks.queue.before": "Id of the task or job after which to go on, where the last page ended; null to begin.",
     "tasks.move.reference": "Task or job meant: its id, or the beginning of it.",
     "tasks.move.to": "Position in the queue, 1 for the front.",
@@ -168,6 +167,8 @@ PARAMETERS: Mapping[str, str] = {
     "library.what": "Only lines whose word begins with one of these, as in `task.` or `version.made`; empty for all.",
     # -- jobs, tokens and webhooks
     "jobs.reference": "Job meant: its id, or the beginning of it.",
+    "jobs.submit.verb": "What to carry out, as in `versions.reproduce`.",
+    "jobs.submit.arguments": "What to carry it out with, as JSON values by the name of the parameter.",
     "jobs.list.before": "Id of the job all returned are older than, where the last page ended; or null.",
     "jobs.list.status": "Only jobs of this status; null for all.",
     "tokens.create.person": "Who signs what is done with it, at most 100 characters.",
