@@ -21,21 +21,26 @@ from intaglio.core.codec import json_schema
 from intaglio.core.envelope import Envelope
 from intaglio.core.environment import Environment
 from intaglio.core.fidelity import Reproduction
+from intaglio.core.job import Job
+from intaglio.core.journal import Notice
 from intaglio.core.model import KeptModel, ModelHashes, ModelPlace, ModelVersion
 from intaglio.core.plan import Plan
+from intaglio.core.queued import Queued
 from intaglio.core.seeds import LARGEST
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import Event, NodeRecord, Task
+from intaglio.core.token import Token
 from intaglio.core.variation import Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
+from intaglio.core.webhook import Webhook
 from intaglio.core.workflow import MAX_NODES, NAME, NODE_ID, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
 
 DOCS = Path(__file__).resolve().parent
 RECORDS: tuple[Any, ...] = (
-    Asset, Branch, Counter, Envelope, Environment, Event, KeptModel, ModelHashes, ModelPlace, ModelVersion, NodeRecord,
-    Plan, Remark, Reproduction, Snapshot, Task, Variation, VariationRemark, VariationRun, Version, Workflow,
-    WorkflowEntry, WorkflowRemark,
+    Asset, Branch, Counter, Envelope, Environment, Event, Job, KeptModel, ModelHashes, ModelPlace, ModelVersion,
+    NodeRecord, Notice, Plan, Queued, Remark, Reproduction, Snapshot, Task, Token, Variation, VariationRemark,
+    VariationRun, Version, Webhook, Workflow, WorkflowEntry, WorkflowRemark,
 )  # fmt: skip
 WIDTH = 100
 

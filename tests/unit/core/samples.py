@@ -10,13 +10,18 @@ from intaglio.core.envelope import Condition, Envelope
 from intaglio.core.environment import Cpu, Environment
 from intaglio.core.fidelity import Fidelity, OutputFidelity, Reproduction
 from intaglio.core.grade import Gap, Grade
+from intaglio.core.job import Job
+from intaglio.core.journal import Notice
 from intaglio.core.model import KeptModel, ModelHashes, ModelPart, ModelPlace, ModelRef, ModelVersion
 from intaglio.core.plan import AssetRef, Plan, Source, Step, WorkflowRef
+from intaglio.core.queued import Queued
 from intaglio.core.seeds import ExecutedSeed
 from intaglio.core.snapshot import Output, Snapshot, StepResult
 from intaglio.core.task import Event, Failure, NodeRecord, Task
+from intaglio.core.token import Token
 from intaglio.core.variation import Axis, Cell, Variation, VariationRemark, VariationRun
 from intaglio.core.version import Remark, Version
+from intaglio.core.webhook import Webhook
 from intaglio.core.workflow import Node, Pin, Workflow
 from intaglio.store.rows import Counter, WorkflowEntry
 
@@ -235,12 +240,50 @@ VARIATION_RUN = VariationRun(variation=VARIATION.id, cell=1, task=TASK.id, creat
 VARIATION_REMARK = VariationRemark(
     variation=VARIATION.id, what="sheet", value=PICTURE.digest, note="2 cells", created=TIME, author="Ada"
 )
+NOTICE = Notice(number=7, time=TIME, what="task.event", subject=TASK.id, facts={"number": 1, "what": "done"})
+QUEUED = Queued(id=TASK.id, what="task", place=1048576, not_before=TIME, tries=1, reuse="own", paranoid=True)
+JOB = Job(
+    id="job-20261120-120000-00000003",
+    verb="versions.reproduce",
+    arguments={"reference": "sunset/v3", "force": False},
+    status="failed",
+    author="Ada",
+    created=TIME,
+    started=TIME,
+    finished=TIME,
+    attempt=2,
+    result={"verdict": "identical bytes"},
+    error=Failure(code="node.failed", message="node 'grain': no luck", step="grain"),
+)
+TOKEN = Token(
+    id="tok-1",
+    person="Ada",
+    scopes=("read", "run"),
+    hash=name_of("8"),
+    created=TIME,
+    author="Grace",
+    expires=TIME,
+    revoked=TIME,
+)
+WEBHOOK = Webhook(
+    id="hook-1",
+    address="https://example.org/hook",
+    events=("task.", "version.made"),
+    secret="s3cret",
+    created=TIME,
+    author="Ada",
+    delivered=7,
+    failures=2,
+    failing_since=TIME,
+    again_at=TIME,
+    paused="it was gone for a day",
+)
 RECORDS: dict[str, Any] = {
     found.kind: found
     for found in (
         PICTURE, COUNTER, environment(), EVENT, MODEL, NODE_RECORD, PLAN, REPRODUCTION, SNAPSHOT, TASK, VERSION,
         WORKFLOW, ENTRY, REMARK, ENVELOPE, PLACE, HASHES, KEPT, BRANCH, WORKFLOW_REMARK, VARIATION, VARIATION_RUN,
-        VARIATION_REMARK,
+        VARIATION_REMARK, NOTICE, QUEUED, JOB, TOKEN, WEBHOOK,
     )
 }  # fmt: skip
 REF: ModelRef = MODEL.ref
