@@ -45,20 +45,16 @@ def _said(error: InvalidRecord) -> str:
 def _check(value: Any) -> None:
     """Raises Invalid for a part that no record could hold. Not recursive, however deep it is."""
     level = [value]
-    for _ in range(DEEPEST + 1):
-        deeper: list[Any] = []
+    for depth in range(DEEPEST + 1):
+        inside: list[Any] = []
         for part in level:
-            if isinstance(part, dict):
-                deeper += part
-                deeper += part.values()
-            elif isinstance(part, list):
-                deeper += part
-            else:
+            if not isinstance(part, (dict, list)):
                 _check_one(part)
-        if not deeper:
-            return
-        level = deeper
-    raise Invalid(f"the body is nested deeper than {DEEPEST}", hint="Send it flatter.")
+                continue
+            if depth == DEEPEST:
+                raise Invalid(f"the body is nested deeper than {DEEPEST}", hint="Send it flatter.")
+            inside += [*part, *part.values()] if isinstance(part, dict) else part
+        level = inside
 
 
 def _check_one(part: Any) -> None:
