@@ -47,7 +47,7 @@ def write(parts: Parts, progress: Progress, preview: bytes | None = None) -> Non
     """
     name = progress.task or progress.job
     picture, words = _file(parts, name, ".preview"), _file(parts, name, ".progress")
-    with suppress(OSError, StorageFailed):
+    with suppress(OSError, StorageFailed, InvalidRecord):  # the last for what a node says that counts no units
         if preview is not None:
             disk.show(picture, preview)
         disk.show(words, encode(progress))
@@ -173,7 +173,10 @@ def _shown(parts: Parts, name: str, ending: str, most: int) -> bytes:
         descriptor = os.open(_file(parts, name, ending), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file, suppress(OSError):
-        data = file.read(most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
-        return data if len(data) <= most and _alive(parts, name) else b""
-    return b""
+    try:
+        data = os.read(descriptor, most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+    return data if 0 < len(data) <= most and _alive(parts, name) else b""
