@@ -19,9 +19,8 @@ def sign(secret: bytes, text: str, expires: int) -> str:
 def check(secret: bytes, token: str, now: float) -> str | None:
     """What a token says; None for one that was not signed with `secret`, and for one whose time is over."""
     said, _, proof = token.rpartition(".")
-    if len(token) > _MOST or not hmac.compare_digest(
-        proof.encode(errors="replace"), _written(_proof(secret, said)).encode()
-    ):
+    genuine = _written(_proof(secret, said)).encode()
+    if len(token) > _MOST or not hmac.compare_digest(proof.encode(errors="replace"), genuine):
         return None
     expires, _, text = said.partition(".")  # as `sign` wrote it: nobody else could
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode() if now < int(expires) else None

@@ -16,7 +16,6 @@ from intaglio.core.codec import encode
 from intaglio.core.errors import Invalid
 from intaglio.core.image import Image
 from intaglio.core.progress import Progress
-from intaglio.store import disk
 from intaglio.store.lock import TaskLock
 from intaglio.studio import progress as shown
 from intaglio.studio.open import init
@@ -112,9 +111,13 @@ def test_whatever_lies_there_never_raises(parts: Parts, garbage: bytes) -> None:
 def test_nor_does_what_is_no_file_hold_anybody_up(parts: Parts, tmp_path: Path, kind: str) -> None:
     (tmp_path / "elsewhere").write_bytes(encode(SAID))
     path = parts.root / "locks" / f"{TASK}.progress"
-    {"folder": path.mkdir, "link": lambda: path.symlink_to(tmp_path / "elsewhere"), "pipe": lambda: os.mkfifo(path)}[
-        kind
-    ]()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to(tmp_path / "elsewhere")
+        case "pipe":
+            os.mkfifo(path)
     assert read(parts, TASK) is None
     write(parts, SAID, PNG)
     assert read(parts, TASK) == (None if kind == "folder" else SAID)
@@ -141,7 +144,7 @@ def test_what_the_disk_refuses_is_left_unsaid(parts: Parts, monkeypatch: pytest.
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     write(parts, SAID, PNG)
     assert (read(parts, TASK), preview(parts, TASK)) == (None, None)
     clear(parts, TASK)
@@ -168,13 +171,12 @@ def test_gc_sweeps_what_killed_runners_left_and_nothing_else(parts: Parts, lock:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, str, int]]:
     """When what was written."""
     found: list[tuple[float, str, int]] = []
-    monkeypatch.setattr(
-        shown,
-        "write",
-        lambda parts, said, picture: (
-            found.append((time.monotonic(), said.step, said.done)), write(parts, said, picture)
-        ),
-    )  # fmt: skip
+
+    def noting(parts: Parts, said: Progress, picture: bytes | None) -> None:
+        found.append((time.monotonic(), said.step, said.done))
+        write(parts, said, picture)
+
+    monkeypatch.setattr(shown, "write", noting)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def test_an_address_shows_the_picture_without_any_header_and_nobody_keeps_it(app
 @pytest.mark.usefixtures("running")
 def test_an_address_is_good_for_a_minute(app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     moment = [1_800_000_000.0]
-    monkeypatch.setattr(previews.time, "time", lambda: moment[0])
+    monkeypatch.setattr(time, "time", lambda: moment[0])
     address = previews.address(app, TASK)
     moment[0] += 59
     assert client.get(address).status_code == 200
