@@ -74,25 +74,29 @@ class Access:
     async def _let_in(self, scope: Connection) -> Principal | None:
         """Who asks; None where that does not matter. Raises Forbidden, Unauthorized, TooMany."""
         headers: Headers = scope["headers"]
+        token, is_open = _token(headers), scope["path"] in OPEN
         if self._loopback:
             check_local(headers, self._port)
-        elif scope["path"] in OPEN:
-            return None
-        else:
+        elif not is_open or token is not None:
             check_remote(headers, self._hosts)
-        token = _token(headers)
         if token is not None:
             return await self._identified(scope, token)
-        if not self._loopback:
-            raise Unauthorized("this server lets nobody in without a token")
-        self._check_peer(scope)
-        return Principal(scope["app"].state.studio.settings.author, SCOPES, "local")
+        why = self._why_not_local(scope)
+        if not why:
+            return Principal(scope["app"].state.studio.settings.author, SCOPES, "local")
+        if not is_open:
+            raise Unauthorized(why)
+        return None
 
-    def _check_peer(self, scope: Connection) -> None:
+    def _why_not_local(self, scope: Connection) -> str:
+        """Why who sends no token is not the local user, "" when they are."""
+        if not self._loopback:
+            return "this server lets nobody in without a token"
         if is_proxied(scope["headers"]):
-            raise Unauthorized("what comes through a proxy needs a token")
+            return "what comes through a proxy needs a token"
         if not self._peers.are_ours(scope["client"], scope["server"]):
-            raise Unauthorized("without a token this server lets in nobody but the user who started it")
+            return "without a token this server lets in nobody but the user who started it"
+        return ""
 
     async def _identified(self, scope: Connection, token: str) -> Principal:
         try:

@@ -177,8 +177,9 @@ def _routes(app: FastAPI) -> None:
     _failing(app)
 
 
-async def _health() -> dict[str, bool]:
-    return {"ok": True}
+async def _health(request: Request) -> dict[str, str | None]:
+    asks = request.scope["state"]["principal"]
+    return {"person": asks and asks.person}
 
 
 async def _events(request: Request) -> AsyncIterator[bytes]:

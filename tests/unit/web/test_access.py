@@ -188,6 +188,15 @@ def test_health_is_said_to_anybody(studio: Studio, path: str) -> None:
     assert ask(application(studio, loopback=False, hosts=["a.example"]), path, headers=FAR).status == 200
 
 
+def test_health_is_said_to_another_user_and_who_asks_is_known_where_they_say_it(studio: Studio) -> None:
+    shown, _ = given(studio)
+    for app, headers in ((application(studio, peers=Nobody()), LOCAL), (application(studio, loopback=False), FAR)):
+        assert ask(app, "/health", headers=headers).json == {"person": None}
+        assert ask(app, "/health", headers=[*headers, shown]).json == {"person": "Cleo"}
+        assert ask(app, "/health", headers=[*headers, ("authorization", "Bearer x")]).status == 401
+    assert ask(application(studio), "/health").json == {"person": "Ada"}
+
+
 def test_beyond_loopback_a_server_answers_to_its_names_alone(studio: Studio) -> None:
     app, (shown, _) = application(studio, loopback=False, hosts=["Studio.example.com"]), given(studio)
     for host, status in (
