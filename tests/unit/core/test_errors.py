@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from intaglio.core import errors
-from intaglio.core.errors import IntaglioError, exit_code
+from intaglio.core.errors import IntaglioError, exit_code, http_status
 
 CODES = {
     "IntaglioError": 1, "NodeFailed": 1,
@@ -15,7 +15,18 @@ CODES = {
     "NotFound": 3, "OnlySimilar": 3, "NoLibrary": 3,
     "Unavailable": 4, "ModelUnavailable": 4, "Damaged": 4, "LibraryTooNew": 4, "StorageFailed": 4, "BackendMissing": 4,
     "CannotReproduce": 4,
+    "Unauthorized": 4, "Forbidden": 4, "TooMany": 4, "ServerGone": 4, "WorkerLost": 4, "TooLarge": 2, "TooSlow": 2,
     "Cancelled": 130,
+}  # fmt: skip
+STATUSES = {
+    "IntaglioError": 500,
+    "Invalid": 422, "InvalidWorkflow": 422, "InvalidSeed": 422, "UnpinnedSeed": 422, "UnpinnedModel": 422,
+    "Unfixed": 422, "InvalidRecord": 422, "NoPlaceInside": 422, "AnnotationMissing": 422, "UnsafeModel": 422,
+    "InvalidModel": 422, "InvalidImage": 422, "RecordMismatch": 422, "TooLarge": 413, "TooSlow": 408,
+    "Conflict": 409, "ModelUnavailable": 409, "CannotReproduce": 409, "NodeFailed": 409, "Cancelled": 409,
+    "NotFound": 404, "OnlySimilar": 404, "NoLibrary": 503, "Unauthorized": 401, "Forbidden": 403, "TooMany": 429,
+    "Unavailable": 503, "Damaged": 503, "LibraryTooNew": 503, "StorageFailed": 503, "BackendMissing": 503,
+    "ServerGone": 503, "WorkerLost": 503,
 }  # fmt: skip
 
 
@@ -37,6 +48,11 @@ def test_every_class_has_an_expected_exit_code() -> None:
 @pytest.mark.parametrize("name", sorted(CODES))
 def test_the_exit_code_of_every_class(name: str) -> None:
     assert exit_code(CLASSES[name].__new__(CLASSES[name])) == CODES[name]
+
+
+@pytest.mark.parametrize("name", sorted(CODES))
+def test_the_status_of_every_class(name: str) -> None:
+    assert http_status(CLASSES[name].__new__(CLASSES[name])) == STATUSES[name]
 
 
 def test_every_class_has_a_code_of_its_own_and_hints_are_sentences() -> None:
