@@ -56,11 +56,14 @@ class Assets:
         return [known[path] for path in files]
 
     def show(self, reference: str) -> Asset:
-        """The record of an asset, by digest, unique prefix of one, address, or a file with its bytes or pixels."""
+        """The record of an asset, by digest, unique prefix of one, address, or a file with its bytes or pixels.
+
+        Raises NotFound, Conflict, Damaged.
+        """
         return self._parts.assets.get(self._digest(reference))
 
     def get(self, reference: str) -> bytes:
-        """The bytes of an asset, verified. Raises NotFound, Damaged."""
+        """The bytes of an asset, verified. Raises NotFound, Conflict, Damaged."""
         return self._parts.blobs.read(self._digest(reference))
 
     def file(self, reference: str) -> Path:

@@ -50,8 +50,8 @@ class Models:
         `path` may be hub:ORG/NAME@REVISION with an exact revision: the one case in which a model is downloaded, into
         the library's `models` folder.
         `config` is the pipeline folder that says how a single file is put together. `allow_pickle` is the digest of a
-        pickle checkpoint that may be loaded although it could run code. Raises NotFound, InvalidModel, UnsafeModel,
-        Conflict (the version label is taken by other content).
+        pickle checkpoint that may be loaded although it could run code. Raises NotFound, Invalid (a name it
+        cannot have), InvalidModel, UnsafeModel, Conflict (the version label is taken by other content).
         """
         registry.check_names(name, version)
         place, origin = self._place(path)
@@ -134,7 +134,7 @@ class Models:
         """Whether a model's file is still the recorded content; `full` reads every byte again.
 
         Any place where this content was added or seen will do; the first one is reported when none has it any more.
-        Then the state is "restorable" if the library keeps an intact copy of the content.
+        Then the state is "restorable" if the library keeps an intact copy of the content. Raises NotFound.
         """
         checks = (
             check_at(self._parts, model, path, full=full, progress=progress)
@@ -179,14 +179,15 @@ class Models:
     def scan(self, *folders: str | Path, progress: FilesProgress | None = None) -> Scanned:
         """Index every model file and model folder in `folders`: new ones get a name, the others keep theirs.
 
-        What was finished before it is stopped is kept, and not read again by the next. Raises NotFound.
+        What was finished before it is stopped is kept, and not read again by the next. Raises NotFound, Invalid.
         """
         return scan.scan(self._parts, scan.roots_of(self._parts, folders), progress)
 
     def watch(self, *folders: str | Path, stop: Event | None = None, settle_s: float = 2.0) -> Iterator[Finding]:
         """Keep the index true while files come, go and change: a scan first, then each change, until `stop` is set.
 
-        A file is looked at when it did not change for `settle_s` seconds, so that no half copy is. Raises NotFound.
+        A file is looked at when it did not change for `settle_s` seconds, so that no half copy is. Raises NotFound,
+        Invalid.
         """
         return watch(self._parts, scan.roots_of(self._parts, folders), stop or Event(), settle_s)
 
@@ -301,14 +302,14 @@ class Models:
         """Measure how far a model's pictures move when something around it changes, under each node type; keep it.
 
         Each condition (`kinds`; all when empty) is measured with `repeats` different pictures, in processes of their
-        own and outside this library's history. Raises NotFound, Invalid, ModelUnavailable, Unavailable.
+        own and outside this library's history. Raises NotFound, Conflict, Invalid, ModelUnavailable, Unavailable.
         """
         model = search.resolve(self._parts, reference)
         file = self.file(model.ref)
         return measure(self._parts, model, file, nodes=nodes, repeats=repeats, kinds=kinds, progress=progress)
 
     def envelopes(self, reference: str) -> tuple[Envelope, ...]:
-        """What was measured for a model, newest first. Raises NotFound, Damaged."""
+        """What was measured for a model, newest first. Raises NotFound, Conflict, Damaged."""
         return tuple(self._parts.envelopes.of(search.resolve(self._parts, reference).digest))
 
     def _placed(self, reference: str) -> tuple[ModelVersion, Path]:

@@ -13,6 +13,7 @@ from intaglio.core.errors import Conflict, Damaged, Invalid, NotFound, StorageFa
 from intaglio.core.form import Form, merged
 from intaglio.core.job import PREFIX as JOB
 from intaglio.core.plan import Plan
+from intaglio.core.progress import Progress
 from intaglio.core.queued import Reuse
 from intaglio.core.record import EMPTY
 from intaglio.core.snapshot import Snapshot
@@ -32,7 +33,6 @@ from intaglio.studio.versions import Versions
 from intaglio.studio.wanted import wanted
 
 if TYPE_CHECKING:
-    from intaglio.core.progress import Progress
     from intaglio.studio.approval import Pinned
 
 ALIVE: tuple[Status, ...] = ("queued", "running")
@@ -43,7 +43,8 @@ Ask = Callable[[Form, Task], Iterable[Reason]]
 
 @dataclass(frozen=True)
 class TaskView:
-    """A task with the records of its steps, its log, what it waits for (None: nothing), and every attempt at it."""
+    """A task with the records of its steps, its log, what it waits for (None: nothing), every attempt at it, and how
+    far the one that runs is (None: none runs, or it says nothing)."""
 
     task: Task
     plan: Plan
@@ -51,6 +52,7 @@ class TaskView:
     events: list[Event]
     waits_for: Waiting | None
     attempts: tuple[Attempt, ...] = ()
+    progress: Progress | None = None
 
 
 class Tasks:
@@ -114,8 +116,8 @@ class Tasks:
     ) -> Task:
         """Resolve a workflow and put its run in the queue; a worker carries it out (`intaglio worker`).
 
-        What is wrong with it is said now, as by `run`: it raises the same before any work, and TooMany, TooLarge.
-        When its form asks for what was not given, the task waits for that in the end.
+        When its form asks for what was not given, the task waits for that in the end. Raises as `run` before any work,
+        TooMany, TooLarge.
         """
         self._parts.limits.check_room(self._parts.queue)
         given = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
@@ -251,10 +253,11 @@ class Tasks:
             what = f"the records of {', '.join(lost)}" if lost else "a part of its log"
             raise Damaged(f"task {task.id} lost {what}")
         waits_for = annotating.waiting(self._parts, task) if task.status == "waiting" else None
-        return TaskView(task, plan, steps, events, waits_for, attempts(task, events))
+        running = progress.read(self._parts, task.id) if task.status == "running" else None
+        return TaskView(task, plan, steps, events, waits_for, attempts(task, events), running)
 
     def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
-        """The newest tasks, `limit` at a time; `before` is the id where the last page ended."""
+        """The newest tasks, `limit` at a time; `before` is the id where the last page ended. Raises NotFound."""
         if status == "interrupted":
             for state in ALIVE:  # what nobody carries out any more may not be marked yet
                 for task in self._parts.tasks.list(limit=limit, status=state):

@@ -81,8 +81,8 @@ class Variations:
     ) -> VariationView | Ahead:
         """Run a version with the seeds n, n + step, n + 2 * step, ... on one node, n being its recorded seed.
 
-        With `dry_run` nothing is run or kept; what it would take is returned. Raises NotFound, Invalid, Cancelled (what
-        was run is kept; the same call goes on), and what else stops a run.
+        With `dry_run` nothing is run or kept; what it would take is returned. Raises NotFound, Conflict, Invalid,
+        Cancelled (what was run is kept; the same call goes on), and what else stops a run.
         """
         ground = self._ground(version)
         draft = vary_draft.walk(self._parts, ground, node=node, count=count, step=step, note=note)
@@ -215,7 +215,10 @@ class Variations:
         return self._remark(variation, "winner", name, note)
 
     def brief(self, reference: str) -> dict[str, Any]:
-        """The brief of a variation as JSON values: variables, verdict, and seeds, models and outputs of each run."""
+        """The brief of a variation as JSON values: variables, verdict, and seeds, models and outputs of each run.
+
+        Raises as `show`.
+        """
         view = self.show(reference)
         _, version = self._version(view.variation)
         return brief(self._parts, view.variation, version, view.runs, view.checked, view.remarks)

@@ -56,8 +56,8 @@ class Versions:
     ) -> tuple[str, Version]:
         """Save a finished task as the next version of its workflow. Returns the version's digest and record.
 
-        Raises AnnotationMissing, Invalid (both at once, a field of its form is missing or not one), Conflict (it is not
-        finished, a version already, or the label is taken).
+        Raises NotFound, AnnotationMissing, Invalid (both at once, a field of its form is missing or not one), Conflict
+        (it is not finished, a version already, or the label is taken).
         """
         reason = Reason(label=label, annotation=annotation, none=no_annotation, fields=fields)
         return keep_version(self._parts, task, reason)
@@ -65,7 +65,7 @@ class Versions:
     def list(
         self, *, workflow: str | None = None, limit: int = 50, before: str | None = None
     ) -> builtins.list[tuple[str, Version]]:
-        """The newest versions with their digests."""
+        """The newest versions with their digests. Raises NotFound."""
         return self._parts.versions.list(workflow=workflow, limit=limit, before=before)
 
     def search(
@@ -100,7 +100,7 @@ class Versions:
 
         A version that goes back to another one is meant only by its own names. Raises NotFound, OnlySimilar (a file
         that looks like an output and is none), Conflict (it fits several), RecordMismatch (a file whose record belongs
-        to other pixels).
+        to other pixels), InvalidImage (a file that is no picture).
         """
         text = str(reference)
         found: dict[str, Version] = dict(self._by_name(text) or meant(self._by_digest(text) or self._by_task(text)))
@@ -120,13 +120,13 @@ class Versions:
         return next(iter(found.items()))
 
     def snapshot(self, reference: str | Path) -> Snapshot:
-        """The snapshot a version keeps."""
+        """The snapshot a version keeps. Raises as `find`."""
         return self._parts.documents.get(Snapshot, self.find(reference)[1].snapshot)
 
     def grade(
         self, reference: str | Path, *, only: str = "", models: ModelChoice = "exact", paranoid: bool = False
     ) -> Grade:
-        """What a reproduction would come to, and every reason against it. Nothing is run. Raises NotFound."""
+        """What a reproduction would come to, and every reason against it. Nothing is run. Raises as `find`."""
         digest, version = self.find(reference)
         snapshot = self._parts.documents.get(Snapshot, version.snapshot)
         plan = part_of(snapshot, only)
@@ -145,8 +145,8 @@ class Versions:
         """Run a version again from its record alone, and compare.
 
         `only` is one output's step, or one picture of a batch ("base[2]"): just that is run. `models` "current" runs
-        with what now goes by the name of a model that is gone or changed, and says so in the record. Raises NotFound,
-        CannotReproduce (something needed is not there; nothing was run).
+        with what now goes by the name of a model that is gone or changed, and says so in the record. Raises as `find`,
+        CannotReproduce (something needed is not there; nothing was run), and what stops a run.
         """
         digest, version = self.find(reference)
         return reproduce(self._parts, digest, version, only=only, models=models, watch=watch or Watch(), full=paranoid)
@@ -154,12 +154,12 @@ class Versions:
     def annotate(self, reference: str | Path, text: str, *, author: str = "") -> Remark:
         """Add to a version's annotation, dated and signed by `author` (else who opened the library).
 
-        What it says already stays as it is. Raises NotFound, Invalid.
+        What it says already stays as it is. Raises NotFound, Conflict, Invalid.
         """
         return remarks.annotate(self._parts, self.find(reference)[0], text, author=author)
 
     def comment(self, reference: str | Path, text: str, *, author: str = "") -> Remark:
-        """Comment on a version, dated and signed. Raises NotFound, Invalid."""
+        """Comment on a version, dated and signed. Raises NotFound, Conflict, Invalid."""
         return remarks.comment(self._parts, self.find(reference)[0], text, author=author)
 
     def tag(
@@ -172,7 +172,10 @@ class Versions:
         return remarks.tag(self._parts, self.find(reference)[0], tags, holds=holds, author=author)
 
     def reject(self, reference: str | Path, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
-        """Reject a version, or (`holds` False) take that back; nothing of it is lost. Raises NotFound, Conflict."""
+        """Reject a version, or (`holds` False) take that back; nothing of it is lost.
+
+        Raises NotFound, Conflict, Invalid.
+        """
         return remarks.reject(self._parts, self.find(reference)[0], note=note, holds=holds, author=author)
 
     def legacy(self, reference: str | Path, *, note: str = "", holds: bool = True, author: str = "") -> Remark:
@@ -183,15 +186,15 @@ class Versions:
         return remarks.mark_legacy(self._parts, self.find(reference)[0], note=note, holds=holds, author=author)
 
     def standing(self, reference: str | Path) -> Standing:
-        """What holds of a version now: approval, tags, comments, what was added to its annotation."""
+        """What holds of a version now: approval, tags, comments, what was added to its annotation. Raises as `find`."""
         return standing(self.remarks(reference))
 
     def remarks(self, reference: str | Path) -> builtins.list[Remark]:
-        """What was said of a version since it was saved, oldest first."""
+        """What was said of a version since it was saved, oldest first. Raises as `find`."""
         return self._parts.remarks.of(self.find(reference)[0])
 
     def history(self, reference: str | Path) -> builtins.list[Reproduction]:
-        """Every attempt to reproduce a version, oldest first."""
+        """Every attempt to reproduce a version, oldest first. Raises as `find`."""
         return self._parts.reproductions.of(self.find(reference)[0])
 
     def diff(self, before: str | Path, after: str | Path, *, to: str | Path | None = None) -> VersionDifference:
@@ -206,7 +209,7 @@ class Versions:
     def prospect(self, good: str | Path, bad: str | Path, *, metric: str = "identical") -> Prospect:
         """What `bisect` would do: the changes between the two, and how many runs it makes at most. Nothing is run.
 
-        Raises NotFound, Invalid (the metric), CannotReproduce (one of the two cannot run here).
+        Raises NotFound, Conflict, Invalid (the metric), CannotReproduce (one of the two cannot run here).
         """
         return bisect.prospect(self._parts, self._run_of(good), self._run_of(bad), Metric.read(metric))
 
@@ -230,8 +233,8 @@ class Versions:
     def approve(self, reference: str | Path, *, note: str = "", author: str = "", pin: bool = True) -> Approved:
         """Approve a version: what it ran with becomes the pins of its workflow, whose next version is in production.
 
-        Without `pin` it is only said. Raises Conflict (approved already, archived), Unfixed, UnpinnedSeed,
-        UnpinnedModel (production would refuse it).
+        Without `pin` it is only said. Raises NotFound, Invalid, Conflict (approved already, archived), Unfixed,
+        UnpinnedSeed, UnpinnedModel (production would refuse it).
         """
         from intaglio.studio.approval import approve
 
@@ -251,7 +254,7 @@ class Versions:
 
         `warn` hears when the workflow leaves production by it.
 
-        Raises AnnotationMissing, Invalid, Conflict (there is nothing to go back to, or the label is taken).
+        Raises NotFound, AnnotationMissing, Invalid, Conflict (there is nothing to go back to, or the label is taken).
         """
         from intaglio.studio.approval import roll_back
 
@@ -270,8 +273,8 @@ class Versions:
         """Apply what changed in the workflow from one version to another ("sunset/v7..v9") to other workflows.
 
         One version alone means from its parent to it. `make` False only shows it, and what it showed is made by giving
-        back each `basis`. All of them are changed, or none:
-        raises Conflict while both sides changed a setting and `choices` does not say which counts.
+        back each `basis`. All of them are changed, or none. Raises
+        NotFound, InvalidWorkflow, Conflict (both sides changed a setting, and `choices` does not say which counts).
         """
         from intaglio.studio.branching import apply
 
@@ -295,7 +298,7 @@ class Versions:
         whole record into a folder. Returns what was written.
 
         `told` hears of each record that is beside its file instead, and of reference files the library lost. Raises
-        Conflict when a file of that name with other content is there, Damaged, StorageFailed.
+        NotFound, Conflict (a file of that name with other content is there), Damaged, StorageFailed.
         """
         digest, version = self.find(reference)
         return export(self._parts, digest, version, named(folder, self._parts.reach, "folder"), told)

@@ -52,7 +52,8 @@ class Workflows:
     def add(self, workflow: Workflow | str | Path, *, newest: bool = True) -> WorkflowRef:
         """Keep a workflow, or the one in a file, as the newest version of its name.
 
-        Without `newest`, content that the name had before keeps the number it has.
+        Without `newest`, content that the name had before keeps the number it has. Raises NotFound, InvalidWorkflow,
+        Unfixed, UnpinnedSeed, UnpinnedModel.
         """
         if not isinstance(workflow, Workflow):
             workflow = read_workflow(named(workflow, self._parts.reach, "workflow file"))
@@ -83,7 +84,7 @@ class Workflows:
         """Check a workflow as far as that goes without running it; nothing is kept.
 
         Its models must be known, of the right kind, and there; their bytes are not read. Raises InvalidWorkflow,
-        UnpinnedSeed, NotFound, ModelUnavailable, ...
+        Unfixed, UnpinnedSeed, UnpinnedModel, NotFound, ModelUnavailable.
         """
         from intaglio.engine.resolve import look_up
         from intaglio.studio.planning import check_alone, glancing
@@ -142,7 +143,7 @@ class Workflows:
     def branch(self, base: str, name: str, *, note: str = "") -> Branch:
         """Derive a workflow from another (NAME or NAME@3), or from the one a version ran, under a name of its own.
 
-        It begins in discovery, without pins, and has its own versions. Raises NotFound, Conflict, InvalidWorkflow.
+        It begins in discovery, without pins, and has its own versions. Raises NotFound, Conflict, Invalid.
         """
         from intaglio.studio.branching import branch
         from intaglio.studio.versions import Versions
@@ -162,19 +163,22 @@ class Workflows:
         return branch(self._parts, reference, document, name=name, version=digest, note=note)
 
     def tree(self, name: str | None = None, *, archived: bool = False) -> builtins.list[Direction]:
-        """The workflows with their branches beneath them, or one with its own; archived ones only when asked for."""
+        """The workflows with their branches beneath them, or one with its own; archived ones only when asked for.
+
+        Raises NotFound.
+        """
         from intaglio.studio.branching import tree
 
         return tree(self._parts, name, archived=archived)
 
     def archive(self, name: str, *, note: str = "") -> WorkflowRemark:
-        """Put a workflow away: it is no longer listed, and stays reproducible. Raises NotFound, Conflict."""
+        """Put a workflow away: it is no longer listed, and stays reproducible. Raises NotFound, Conflict, Invalid."""
         from intaglio.studio.branching import archive
 
         return archive(self._parts, name, note=note, holds=True)
 
     def revive(self, name: str, *, note: str = "") -> WorkflowRemark:
-        """Bring an archived workflow back. Raises NotFound, Conflict."""
+        """Bring an archived workflow back. Raises NotFound, Conflict, Invalid."""
         from intaglio.studio.branching import archive
 
         return archive(self._parts, name, note=note, holds=False)
@@ -192,7 +196,7 @@ class Workflows:
         made by giving back its `basis`: Conflict if something changed meanwhile.
 
         `nodes` takes over only those; `choices` says for a node whether "theirs" (the base) or "ours" counts where both
-        changed it. Raises Conflict while that is open: nothing is changed then.
+        changed it. Raises Conflict while that is open (nothing is changed then), NotFound, InvalidWorkflow.
         """
         from intaglio.studio.branching import take
 
@@ -202,7 +206,7 @@ class Workflows:
         """What `given` means: a workflow, a file, or a name in the library; with changes like "base.seed=42" made.
 
         `mode` is for this run only. A workflow that is new to the library is kept in it. Raises NotFound,
-        InvalidWorkflow.
+        InvalidWorkflow, Conflict (a setting is given twice), Unfixed, UnpinnedSeed, UnpinnedModel.
         """
         base: Path | None = None
         if isinstance(given, Workflow):

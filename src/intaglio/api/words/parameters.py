@@ -62,7 +62,7 @@ PARAMETERS: Mapping[str, str] = {
     "versions.search.limit": "How many are returned at most, 1 to 1000.",
     "versions.standings.digests": "Digests of the versions, `blake3:<hex>`.",
     "versions.matches.path": _FILE,
-    "versions.only": "Only this part: the step of one output, or one picture of a batch, `base[2]`; empty for all.",
+    "versions.only": "Only this part: a node, or the step of one picture of a batch, as in `base[2]`; empty for all.",
     "versions.grade.models": "`exact`, or `current` to use what now goes by the name of a model that is gone.",
     "versions.grade.paranoid": "Whether every byte of the models is read and checked.",
     "versions.reproduce.models": "`exact`, or `current` to run with what now goes by the name of a model that is gone.",
