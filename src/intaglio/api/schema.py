@@ -114,7 +114,7 @@ def _described(schema: Schema, words: str) -> Schema:
 
 
 def _default(field: dataclasses.Field[Any]) -> Schema:
-    if field.default is dataclasses.MISSING or is_callable(field.type):
+    if field.default is dataclasses.MISSING or isinstance(field.default, type):
         return {}
     return {"default": to_wire(field.default)}
 

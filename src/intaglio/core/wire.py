@@ -45,7 +45,8 @@ def to_wire(value: Any) -> Any:
         if hasattr(type(value), _RECORD):
             return plain(value)
         found = ((field.name, getattr(value, field.name)) for field in _sent(type(value)))
-        return {name: to_wire(item) for name, item in found}
+        # A class stands for "there is none" (`param.REQUIRED`).
+        return {name: to_wire(item) for name, item in found if not isinstance(item, type)}
     if isinstance(value, (str, int, float, bool, type(None))):
         return value
     if isinstance(value, PurePath):

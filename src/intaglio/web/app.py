@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
@@ -16,7 +16,9 @@ from intaglio.web import access, assets, errors, events, health, limits, logs, m
 from intaglio.web.limits import Limits
 from intaglio.web.openapi import document
 from intaglio.web.verbs import endpoint
-from intaglio.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from intaglio.worker.supervisor import Supervisor
 
 DESCRIPTION = """Run generative workflows, keep everything that made each picture, bring any of them back.
 
@@ -59,9 +61,8 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
     for router in (assets, uploads, events, previews, health):
         app.include_router(router.router)
     for route in ROUTES:
-        app.add_api_route(
-            f"/api{route.path}", endpoint(route), methods=[route.method], response_model=None, status_code=route.status
-        )
+        # What the document says of them is written from the table, by `openapi`.
+        app.add_api_route(f"/api{route.path}", endpoint(route), methods=[route.method], include_in_schema=False)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI documents it
     errors.install(app)
     limits.install(app, config.limits)

@@ -83,7 +83,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas = Schemas()
         for route in ROUTES:
             address = f"/api{route.path.replace(':path}', '}')}"
-            found["paths"][address][route.method.lower()] = operation(route, schemas)
+            found["paths"].setdefault(address, {})[route.method.lower()] = operation(route, schemas)
         components = found.setdefault("components", {}).setdefault("schemas", {})
         for left_over in ("HTTPValidationError", "ValidationError"):
             components.pop(left_over, None)

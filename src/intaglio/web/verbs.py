@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from intaglio.web.arguments import arguments
 from intaglio.web.downloads import zipped
 from intaglio.web.idempotency import once
 
+# The longest that one request waits; who wants to wait longer asks again.
+LONGEST_WAIT_S = 60.0
+WAIT_PAUSE_S = 0.1
 # What a call gives beside the files it writes.
 RESULT = "result.json"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -37,6 +42,8 @@ def endpoint(route: Route) -> Endpoint:
         principal = principal_of(request)
         require(principal, route.scope)
         body = await request.body() if route.method != "GET" else b""
+        if route.name == "wait":
+            return await _waited(route, request, principal)
         return await run_in_threadpool(_respond, route, request, principal, body)
 
     answered.__name__ = route.verb.replace(".", "_")
@@ -67,6 +74,19 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
     if route.folder or wants_files:
         return _files(route, studio, given)
     return answer(route, call(studio, route, given), request, given.get("limit"))
+
+
+async def _waited(route: Route, request: Request, principal: Principal) -> Response:
+    """The answer of a verb that waits, without a thread that does: any number of clients may wait."""
+    given = arguments(route, request.path_params, request.query_params, {})
+    end = time.monotonic() + min(given.pop("timeout", LONGEST_WAIT_S), LONGEST_WAIT_S)
+    studio = signed(request, principal)
+    while True:
+        found = await run_in_threadpool(call, studio, route, {**given, "timeout": 0.0})
+        left = end - time.monotonic()
+        if found.status not in ("queued", "running", "interrupted") or left <= 0 or await request.is_disconnected():
+            return answer(route, found, request, None)
+        await asyncio.sleep(min(left, WAIT_PAUSE_S))
 
 
 def call(studio: Studio, route: Route, given: Mapping[str, Any]) -> Any:
