@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ from intaglio.web.errors import error_response
 from intaglio.web.headers import SecureHeaders
 
 MIB = 2**20
-UPLOADS = ("/api/uploads",)
+# Requests whose body is a file.
+UPLOADS = re.compile(r"POST /api/uploads|POST /api/assets|PUT /api/assets/[^/]+")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Limits:
 
     body: int = 8 * MIB
     upload: int = 16 * 1024 * MIB
-    headers: int = 32 * 1024
+    headers: int = 16 * 1024
     lines: int = 100
     pixels: int = 100_000_000
     queue: int = 10_000
@@ -47,12 +49,12 @@ class Limits:
     body_s: float = 120.0
 
 
-def install(app: FastAPI, limits: Limits, uploads: Sequence[str] = UPLOADS) -> None:
-    """Hold `app` to its limits, and give every answer its headers; `uploads` is where the addresses of uploads begin.
+def install(app: FastAPI, limits: Limits) -> None:
+    """Hold `app` to its limits, and give every answer its headers.
 
     Add it before `access.install`, so that it stands behind it and knows who asks.
     """
-    app.add_middleware(Bodies, limits=limits, uploads=tuple(uploads))
+    app.add_middleware(Bodies, limits=limits)
     app.add_middleware(Pace, limits=limits)
     app.add_middleware(SecureHeaders)
 
@@ -60,16 +62,16 @@ def install(app: FastAPI, limits: Limits, uploads: Sequence[str] = UPLOADS) -> N
 class Bodies:
     """ASGI: refuses headers and bodies that are too large or too slow, whoever reads them."""
 
-    def __init__(self, app: ASGIApp, *, limits: Limits, uploads: tuple[str, ...] = UPLOADS) -> None:
+    def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         self._app = app
         self._limits = limits
-        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(self._limits, scope["path"].startswith(self._uploads), receive, send)
+        is_upload = UPLOADS.fullmatch(f"{scope['method']} {scope['path']}") is not None
+        body = _Body(self._limits, is_upload, receive, send)
         try:
             body.check(scope)
             await self._app(scope, body.receive, body.send)

@@ -151,7 +151,7 @@ def _routes(app: FastAPI) -> None:
     async def sign(request: Request, author: str = "") -> dict[str, str]:
         return {"author": signer(principal_of(request), author)}
 
-    for path in ("/health", "/ready"):
+    for path in ("/health", "/ready", "/api/previews/{token}"):
         app.add_api_route(path, _health)
 
     @app.post("/body")

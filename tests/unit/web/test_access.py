@@ -197,6 +197,14 @@ def test_health_is_said_to_another_user_and_who_asks_is_known_where_they_say_it(
     assert ask(application(studio), "/health").json == {"person": "Ada"}
 
 
+def test_an_address_that_is_signed_is_looked_at_without_a_token_under_the_servers_own_name(studio: Studio) -> None:
+    app = application(studio, loopback=False, hosts=["studio.example.com"])
+    assert ask(app, "/api/previews/x", headers=FAR).json == {"person": None}
+    assert ask(app, "/api/previews/x", headers=[("host", "evil.example")]).status == 403
+    assert ask(app, "/api/previews", headers=FAR).status == 401
+    assert ask(application(studio), "/api/previews/x", headers=[*LOCAL, ("sec-fetch-site", "cross-site")]).status == 403
+
+
 def test_beyond_loopback_a_server_answers_to_its_names_alone(studio: Studio) -> None:
     app, (shown, _) = application(studio, loopback=False, hosts=["Studio.example.com"]), given(studio)
     for host, status in (

@@ -59,6 +59,15 @@ def test_uploads_have_a_limit_of_their_own(app: FastAPI) -> None:
     assert sent(app, "/api/uploads", [b"1" * 2500] * 2, ("content-length", "5000")).json == {"bytes": 5000}
     assert sent(app, "/api/uploads", [b"1" * 2500] * 2 + [b"1"]).status == 413
     assert sent(app, "/api/uploads", [b""], ("content-length", "5001")).status == 413
+    large = [*JSON, ("content-length", "1001")]
+    for method, path, status in (
+        ("POST", "/api/assets", 404),
+        ("PUT", "/api/assets/blake3:0", 404),
+        ("POST", "/api/assets/-/import", 413),
+        ("POST", "/api/uploads/more", 413),
+        ("PUT", "/api/uploads", 413),
+    ):
+        assert ask(app, path, method=method, headers=large).status == status, path
 
 
 @pytest.mark.parametrize("path", ["/raw", "/body", "/api/uploads"])
