@@ -44,6 +44,7 @@ class Jobs:
             )
             self._parts.jobs.add(job)
             self._parts.queue.add(job.id, "job")
+            self._parts.queued(job)
         return job
 
     def get(self, reference: str) -> Job:
@@ -87,7 +88,9 @@ class Jobs:
         with self._parts.database.write():
             self._parts.limits.check_room(self._parts.queue)
             self._parts.queue.add(job.id, "job")
-            return self._parts.jobs.advance(job.id, "queued", finished="", error=None)
+            job = self._parts.jobs.advance(job.id, "queued", finished="", error=None)
+            self._parts.queued(job)
+            return job
 
     def wait(self, reference: str, *, timeout: float = 60.0) -> Job:
         """The job as soon as it has ended, else as it is after `timeout` seconds. Raises NotFound, Conflict."""

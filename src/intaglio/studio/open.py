@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from intaglio.core.errors import NoLibrary
 from intaglio.store.blobs import LocalBlobs
@@ -27,6 +29,10 @@ from intaglio.studio.variations import Variations
 from intaglio.studio.versions import Versions
 from intaglio.studio.webhooks import Webhooks
 from intaglio.studio.workflows import Workflows
+
+if TYPE_CHECKING:
+    from intaglio.core.job import Job
+    from intaglio.core.task import Task
 
 
 class Studio:
@@ -54,6 +60,10 @@ class Studio:
         Closing one closes all.
         """
         return Studio(self._parts.signed_by(person))
+
+    def telling(self, queued: Callable[[Task | Job], None]) -> Studio:
+        """The same library, for calls that are to tell of each task or job they queue, in that very transaction."""
+        return Studio(self._parts.telling(queued))
 
     @property
     def parts(self) -> Parts:

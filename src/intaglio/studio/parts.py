@@ -42,6 +42,8 @@ from intaglio.studio.limits import UNLIMITED, Limits
 from intaglio.studio.settings import DEVICE, Settings
 
 if TYPE_CHECKING:
+    from intaglio.core.job import Job
+    from intaglio.core.task import Task
     from intaglio.backends.diffusers import DiffusersBackend
 
 
@@ -50,7 +52,8 @@ class Parts:
     """Stores, node types and the backend of one open library. `root` is its `.intaglio` folder.
 
     `reach` is the only folder whose files may be opened because a caller or a record names them; None in the user's
-    own process, where any may. `limits` are how much it takes in at a time.
+    own process, where any may. `limits` are how much it takes in at a time. `queued` is told of each task and job that
+    is put in the queue, inside the transaction that does it.
     """
 
     settings: Settings
@@ -60,6 +63,7 @@ class Parts:
     blobs: LocalBlobs
     reach: Path | None = None
     limits: Limits = UNLIMITED
+    queued: Callable[[Task | Job], None] = lambda made: None
     _backends: dict[tuple[int, bool], DiffusersBackend] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,6 +133,12 @@ class Parts:
         signed = copy(self)
         signed.settings = replace(self.settings, author=person)
         return signed
+
+    def telling(self, queued: Callable[[Task | Job], None]) -> Parts:
+        """The same parts for calls that tell of what they queue."""
+        told = copy(self)
+        told.queued = queued
+        return told
 
     def close(self) -> None:
         """Let go of models, connections and files."""

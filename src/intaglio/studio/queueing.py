@@ -45,6 +45,7 @@ def submit(parts: Parts, wanted: Wanted, *, reuse: Reuse, paranoid: bool) -> Tas
         task = recorded(parts, new_task_id(), wanted.plan, reason=wanted.reason)
         wanted.log(parts, task)
         parts.queue.add(task.id, "task", reuse=reuse, paranoid=paranoid)
+        parts.queued(task)
     return task
 
 
@@ -54,7 +55,9 @@ def retry(parts: Parts, task: Task) -> Task:
     with parts.database.write():
         parts.limits.check_room(parts.queue)
         parts.queue.add(task.id, "task", reuse="own")
-        return parts.tasks.advance(task.id, "queued", finished="", error=None)
+        task = parts.tasks.advance(task.id, "queued", finished="", error=None)
+        parts.queued(task)
+        return task
 
 
 def check_unfinished(parts: Parts, task: Task) -> None:

@@ -41,8 +41,8 @@ class Config:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        """Whether only this machine can reach it; with names of its own it stands behind a proxy."""
+        return self.host in ("127.0.0.1", "localhost", "::1") and not self.hosts
 
 
 def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = None) -> FastAPI:
@@ -57,6 +57,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         redoc_url=None,
         openapi_tags=[{"name": noun, "description": (noun_class(noun).__doc__ or "").strip("`.")} for noun in NOUNS],
     )
+    _ = studio.parts.types  # found once, for every request
     app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor
     for router in (assets, uploads, events, previews, health):
         app.include_router(router.router)

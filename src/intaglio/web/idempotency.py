@@ -15,17 +15,19 @@ from intaglio.web.access import Principal
 
 LONGEST_KEY = 200
 _KEPT_HEADERS = ("location", "content-type")
+# Takes the answer to be, inside the transaction that does what was asked for.
+Given = Callable[[Response], None]
 
 
-def once(request: Request, principal: Principal, body: bytes, called: Callable[[], Response]) -> Response:
+def once(request: Request, principal: Principal, body: bytes, called: Callable[[Given], Response]) -> Response:
     """The answer of `called`, or the one it gave when this person sent the same Idempotency-Key before.
 
-    Answers are kept for a day. What failed for a reason of the moment (a status from 500 on) may be sent again. Raises
-    Conflict when the key came with another request, or the first one is still at work.
+    Answers are kept for a day; what was refused may be sent again. `called` may give the answer in the transaction that
+    does what was asked for: then nothing that was done lacks its answer, even when the server is killed. Raises Conflict when the key came with another request, or the first one is still at work.
     """
     key = request.headers.get("idempotency-key", "")
     if not key:
-        return called()
+        return called(lambda given: None)
     if len(key) > LONGEST_KEY or not key.isprintable():
         raise Invalid("the Idempotency-Key is no key", hint=f"Send at most {LONGEST_KEY} printable characters.")
     studio: Studio = request.app.state.studio
@@ -33,14 +35,17 @@ def once(request: Request, principal: Principal, body: bytes, called: Callable[[
     what = digest_bytes(b"\0".join([request.method.encode(), str(request.url.path).encode(), body]))
     kept = answers.begin(principal.person, key, what)
     if kept is not None:
-        status, headers, text = json.loads(kept.body)
-        return Response(text, status_code=status, headers={**headers, "Idempotency-Replayed": "true"})
+        headers, text = json.loads(kept.body)
+        return Response(text, status_code=kept.status, headers={**headers, "Idempotency-Replayed": "true"})
     try:
-        response = called()
+        response = called(lambda given: answers.finish(principal.person, key, given.status_code, _written(given)))
     except BaseException:
         answers.forget(principal.person, key)
         raise
-    headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
-    text = bytes(response.body).decode()
-    answers.finish(principal.person, key, response.status_code, json.dumps([response.status_code, headers, text]))
+    answers.finish(principal.person, key, response.status_code, _written(response))
     return response
+
+
+def _written(response: Response) -> bytes:
+    headers = {name: value for name, value in response.headers.items() if name in _KEPT_HEADERS}
+    return json.dumps([headers, bytes(response.body).decode()]).encode()

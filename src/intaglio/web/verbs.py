@@ -25,7 +25,7 @@ from intaglio.web.access import Principal, principal_of, require, signer
 from intaglio.web.answers import PAGE, answer
 from intaglio.web.arguments import arguments
 from intaglio.web.downloads import zipped
-from intaglio.web.idempotency import once
+from intaglio.web.idempotency import Given, once
 
 # The longest that one request waits; who wants to wait longer asks again.
 LONGEST_WAIT_S = 60.0
@@ -53,14 +53,14 @@ def endpoint(route: Route) -> Endpoint:
 def _respond(route: Route, request: Request, principal: Principal, body: bytes) -> Response:
     given = arguments(route, request.path_params, request.query_params, _json(request, body))
 
-    def called() -> Response:
-        return _called(route, request, principal, given)
+    def called(answered: Given) -> Response:
+        return _called(route, request, principal, given, answered)
 
-    return once(request, principal, body, called) if route.method == "POST" else called()
+    return once(request, principal, body, called) if route.method == "POST" else called(lambda response: None)
 
 
-def _called(route: Route, request: Request, principal: Principal, given: dict[str, Any]) -> Response:
-    studio = signed(request, principal)
+def _called(route: Route, request: Request, principal: Principal, given: dict[str, Any], answered: Given) -> Response:
+    studio = signed(request, principal).telling(lambda made: answered(answer(route, made, request, None)))
     if "author" in route.parameters:
         given["author"] = signer(principal, given.get("author", ""))
     if "limit" in route.parameters:
