@@ -16,6 +16,7 @@ from intaglio.core.errors import NotFound
 from intaglio.core.record import plain
 
 if TYPE_CHECKING:
+    from intaglio.core.progress import Progress
     from intaglio.core.task import NodeRecord, Task
     from intaglio.studio.annotating import Waiting
     from intaglio.studio.diff import TaskDifference
@@ -109,8 +110,15 @@ def show(app: App, task: str) -> None:
             "nodes": view.steps,
             "events": view.events,
             "waits_for": view.waits_for,
+            "progress": view.progress,
         }
-        app.show(record, lambda: _words(studio, view.task, view.steps, view.waits_for))
+
+        def words() -> None:
+            _words(studio, view.task, view.steps, view.waits_for)
+            if view.progress:
+                say(f"now     {_how_far(view.progress)}")
+
+        app.show(record, words)
 
 
 @tasks.command()
@@ -233,6 +241,10 @@ def _words(studio: Studio, task: Task, steps: list[NodeRecord], waiting: Waiting
             say(f"output  {output.step}  {output.asset}")
     if waiting:
         say_waiting(waiting)
+
+
+def _how_far(progress: Progress) -> str:
+    return f"{progress.step}  {progress.done} of {progress.total}" if progress.total else progress.step
 
 
 def _row(task: Task) -> tuple[str, ...]:
