@@ -37,7 +37,6 @@ _LOOK_EVERY = 64 * 2**20
 _REFERENCE = re.compile(UPLOAD + r"([0-9a-f]{32})/([^/\x00]{1,255})\Z")
 _HALF = "half-"
 _ZIP = ".zip"
-_OUT = "unpacked"
 
 
 @dataclass(frozen=True)
@@ -133,11 +132,7 @@ def begin(parts: Parts, name: str, *, limit: int) -> Upload:
 
 def resolve(parts: Parts, reference: str) -> Path:
     """The file that was brought under a reference. Raises Invalid for what is none, NotFound when it has expired."""
-    found = _REFERENCE.match(reference)
-    if found is None:
-        raise Invalid(
-            f"{reference[:120]!r} is no reference to an upload", hint="Write it as it was given: upload:ID/NAME."
-        )
+    found = _match(reference)
     home = folder(parts)
     path = file_named(reference, home)
     if path is None or _changed(home / found[1]) < time.time() - KEPT_S:
@@ -160,7 +155,7 @@ def resolved(parts: Parts, value: Any) -> Any:
 def unpack(parts: Parts, reference: str) -> Path:
     """The folder that was brought as a zip: unpacked beside it, once. Raises Invalid, NotFound, TooLarge, TooMany."""
     path = resolve(parts, reference)
-    target = path.parent / _OUT
+    target = path.with_suffix("") if path.suffix else path.with_name(f"{path.name}-{FOLDER}")
     if not target.is_dir():
         half = path.parent / f"{_HALF}{secrets.token_hex(8)}"
         try:
@@ -172,6 +167,11 @@ def unpack(parts: Parts, reference: str) -> Path:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else target
 
 
+def forget(parts: Parts, reference: str) -> None:
+    """Take away what was brought under a reference, if it is there. Raises Invalid for what is none."""
+    disk.remove_tree(folder(parts) / _match(reference)[1])
+
+
 def purge(parts: Parts, older_than_s: float = KEPT_S) -> int:
     """Take away what was brought, or was being brought, and did not change for that long; how many."""
     before, count = time.time() - older_than_s, 0
@@ -180,6 +180,15 @@ def purge(parts: Parts, older_than_s: float = KEPT_S) -> int:
             disk.remove_tree(entry)
             count += 1
     return count
+
+
+def _match(reference: str) -> re.Match[str]:
+    found = _REFERENCE.match(reference)
+    if found is None:
+        raise Invalid(
+            f"{reference[:120]!r} is no reference to an upload", hint="Write it as it was given: upload:ID/NAME."
+        )
+    return found
 
 
 def _changed(place: Path) -> float:
