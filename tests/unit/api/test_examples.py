@@ -15,7 +15,19 @@ from .test_words import classes
 
 FILES = sorted(file.name for file in files("intaglio.api.examples").iterdir() if file.name.endswith(".json"))
 # What people look at first.
-WANTED = {"Task", "TaskView", "Version", "Asset", "Snapshot", "Workflow", "Grade", "Reproduced", "Variation", "Notice"}
+WANTED = {
+    "Task",
+    "TaskView",
+    "Version",
+    "Asset",
+    "Snapshot",
+    "Workflow",
+    "Grade",
+    "Reproduced",
+    "Variation",
+    "Notice",
+    "Job",
+}
 
 
 def test_the_most_used_results_have_an_example() -> None:

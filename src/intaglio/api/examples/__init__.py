@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from intaglio.api.describe import place
 
 
-@cache
 def example(cls: type[Any]) -> Any:
     """What a class looks like as JSON, None for a class without an example."""
     file = files(__package__) / f"{place(cls)}.json"

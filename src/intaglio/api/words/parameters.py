@@ -7,7 +7,7 @@ from collections.abc import Mapping
 _VERSION = "Version meant: `workflow/v3`, its label, its digest or six digits or more of it, or a task's id."
 _SIDE = "Version or finished task meant: `workflow/v3`, a label, a digest, or a task's id."
 _WORKFLOW = "Workflow meant: the document itself, or the name of a kept one, `name` or `name@3`."
-_FILE = "Path of a file; a server takes only those among its uploads."
+_FILE = "File meant: what was uploaded, as `upload:ID/NAME`; without a server, its path."
 _MODEL = "Model meant: `name` (the newest), `name:label`, or six digits or more of any of its hashes."
 _NODE = "Id of the node whose seed is varied; may be empty when only one node draws."
 _FOLDER = "Path of a folder to write pictures of the differences into; null to write none."
@@ -18,7 +18,7 @@ PARAMETERS: Mapping[str, str] = {
     # -- workflows
     "workflows.workflow": _WORKFLOW,
     "workflows.name": "Name of the workflow.",
-    "workflows.add.workflow": "The workflow itself; or the path of its file, on a server one of its uploads.",
+    "workflows.add.workflow": "The workflow itself; or its file as `upload:ID/NAME`; without a server, its path.",
     "workflows.add.newest": "Whether it becomes the newest version even if its name had this content before.",
     "workflows.show.reference": "Workflow meant: `name` (the newest version) or `name@3`.",
     "workflows.warnings.adding": "Whether it is to be added, and not run.",
@@ -83,7 +83,7 @@ PARAMETERS: Mapping[str, str] = {
     "versions.apply.make": "False to see what would be changed; nothing is made then.",
     "versions.apply.basis": "Each basis that was shown before, in order, to make exactly that; else empty.",
     "versions.export.folder": "Path of the folder to write into.",
-    "versions.import.path": "The folder or `record.json` that an export wrote; a server takes only its uploads.",
+    "versions.import.path": "What an export wrote: a zip uploaded as `upload:ID/NAME`; without a server, a path.",
     # -- variations
     "variations.version": _VERSION,
     "variations.reference": "Variation meant: its id, or the beginning of it.",
@@ -113,10 +113,10 @@ PARAMETERS: Mapping[str, str] = {
     "variations.export.pictures": "Whether every picture is written too.",
     # -- assets
     "assets.reference": _ASSET,
-    "assets.add.paths": "Paths of pictures and videos; a server takes only those among its uploads.",
-    "assets.import.paths": "Paths of the files to take in; a server takes only those among its uploads.",
-    "assets.compare.a": "The first of the two: a digest, the beginning of one, or the path of a file.",
-    "assets.compare.b": "The second of the two: a digest, the beginning of one, or the path of a file.",
+    "assets.add.paths": "Pictures and videos: what was uploaded, `upload:ID/NAME`; without a server, paths.",
+    "assets.import.paths": "Files to take in: what was uploaded, `upload:ID/NAME`; without a server, paths.",
+    "assets.compare.a": "The first: a digest or its beginning, or `upload:ID/NAME`; without a server, a path.",
+    "assets.compare.b": "The second: a digest or its beginning, or `upload:ID/NAME`; without a server, a path.",
     "assets.compare.to": _FOLDER,
     "assets.thumbnail.size": "Largest width and height in pixels, 16 to 2048; nothing is enlarged.",
     "assets.thumbnail.frames": "How many frames of a clip to show side by side, 1 to 64.",
@@ -128,11 +128,11 @@ PARAMETERS: Mapping[str, str] = {
     "models.reference": _MODEL,
     "models.digest": "BLAKE3 digest of the model's content, `blake3:<hex>`.",
     "models.full": _FULL,
-    "models.folders": "Paths of the folders to look into.",
-    "models.add.path": "The model's file or folder, or `hub:ORG/NAME@REVISION` to download it.",
+    "models.folders": "Folders to look into; empty for those of the setting INTAGLIO_MODELS. A server takes no others.",
+    "models.add.path": "File or folder: a path, what was uploaded as `upload:ID/NAME`, or `hub:ORG/NAME@REVISION`.",
     "models.add.name": "Name to keep it under.",
     "models.version": "Version label to keep it under; empty for the next free one, as in `v2`.",
-    "models.config": "The pipeline folder a single file is put together with; empty for none.",
+    "models.config": "Pipeline folder a single file is put together with: a path or `upload:ID/NAME`; empty for none.",
     "models.add.source": "Where it came from, as text; empty when nobody says.",
     "models.add.allow_pickle": "Digest of a pickle file that may be loaded although it could run code; empty for none.",
     "models.find.kind": "Kind of model it has to be, as in `lora`; empty for any.",

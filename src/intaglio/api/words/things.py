@@ -176,7 +176,7 @@ THINGS: Mapping[str, str] = {
     "Port.optional": "Whether it may be left unconnected.",
     "Param.name": "Name of the parameter.",
     "Param.type": "Type of its value, as in `integer`, `number`, `string`, `model`, `loras` or `image`.",
-    "Param.default": "Value it has when none is given.",
+    "Param.default": "Value it has when none is given; left out where one must be given.",
     "Param.ge": "Smallest value; null for no bound. Of `loras` the smallest weight.",
     "Param.le": "Largest value; null for no bound. Of `loras` the largest weight.",
     "Param.choices": "The only values it takes; empty when any will do.",
