@@ -78,7 +78,7 @@ class Schemas:
     def _component(self, cls: Any) -> str:
         if cls in self._names:
             return self._names[cls]
-        name = cls.__name__
+        name: str = cls.__name__
         if name in self.components:  # two classes of one name: the second says where it is from
             name = f"{cls.__module__.rpartition('.')[2].title().replace('_', '')}{name}"
         self._names[cls] = name

@@ -63,12 +63,6 @@ class App:
         settings = read_settings(os.environ)
         return self.server or ("" if settings.library else settings.server), settings.token
 
-    def here(self) -> Studio:
-        """The library the user means, on this machine. Raises Invalid when it is that of a server."""
-        if self.behind()[0]:
-            raise Invalid("this works on a library's own machine", hint="Use it there, without --server.")
-        return self.open()
-
     def show(self, value: Any, words: Callable[[], None]) -> None:
         """Print a record as JSON when that was asked for, else in words."""
         if self.as_json:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from intaglio.cli.app import App, common, say, say_json
+from intaglio.core.errors import Invalid
 
 MIB = 2**20
 
@@ -43,7 +44,9 @@ def serve(
     On this machine alone (127.0.0.1) it is open to you and to nobody else; any other --host lets in only who has a
     token (intaglio tokens create). TLS is a proxy's business: docs/server.md.
     """
+    from intaglio.studio.limits import Limits as Most
     from intaglio.studio.logs import setup
+    from intaglio.studio.open import open_for_others
     from intaglio.web.app import Config
     from intaglio.web.limits import Limits
     from intaglio.web.serve import Serving
@@ -60,6 +63,8 @@ def serve(
         say(f"serving {root} at {url}")
         say(f"  what there is: {url}/docs    Ctrl-C ends it")
 
-    with app.here() as studio:
+    if app.behind()[0]:
+        raise Invalid("a server serves the library of its own machine", hint="Name one here: --library DIR.")
+    with open_for_others(app.library, limits=Most(queue=max_queue, pixels=max_pixels)) as studio:
         root = str(studio.root)
         run(studio, Serving(config, workers=workers, grace=grace), ready=ready)

@@ -42,9 +42,9 @@ from intaglio.studio.limits import UNLIMITED, Limits
 from intaglio.studio.settings import DEVICE, Settings
 
 if TYPE_CHECKING:
+    from intaglio.backends.diffusers import DiffusersBackend
     from intaglio.core.job import Job
     from intaglio.core.task import Task
-    from intaglio.backends.diffusers import DiffusersBackend
 
 
 @dataclass

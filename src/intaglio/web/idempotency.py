@@ -23,7 +23,8 @@ def once(request: Request, principal: Principal, body: bytes, called: Callable[[
     """The answer of `called`, or the one it gave when this person sent the same Idempotency-Key before.
 
     Answers are kept for a day; what was refused may be sent again. `called` may give the answer in the transaction that
-    does what was asked for: then nothing that was done lacks its answer, even when the server is killed. Raises Conflict when the key came with another request, or the first one is still at work.
+    does what was asked for: then nothing that was done lacks its answer, even when the server is killed.
+    Raises Conflict when the key came with another request, or the first one is still at work.
     """
     key = request.headers.get("idempotency-key", "")
     if not key:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from intaglio.core.errors import Invalid, Unavailable
 from intaglio.studio.open import Studio
@@ -35,8 +36,12 @@ class Serving:
 class _Server(uvicorn.Server):
     """uvicorn's, which would otherwise wait for event streams that never end."""
 
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._streams = app
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        events.close(self.config.loaded_app if isinstance(self.config.app, str) else self.config.app)
+        events.close(self._streams)
         await super().shutdown(sockets)
 
 
@@ -56,6 +61,7 @@ def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> 
     supervisor = Supervisor(studio.root, workers=serving.workers) if serving.workers else None
     app = create_app(studio, config, supervisor)
     server = _Server(
+        app,
         uvicorn.Config(
             app,
             log_config=None,
@@ -67,7 +73,7 @@ def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> 
             h11_max_incomplete_event_size=LONGEST_HEAD,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
             timeout_keep_alive=30,
-        )
+        ),
     )
     if supervisor is not None:
         supervisor.start()
