@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from intaglio.studio.open import Studio
 
-__all__ = ["init", "open"]
+__all__ = ["connect", "init", "open"]
 
 
 def open(path: str | os.PathLike[str] | None = None) -> Studio:
@@ -21,6 +21,13 @@ def open(path: str | os.PathLike[str] | None = None) -> Studio:
     from intaglio.studio.open import open_studio
 
     return open_studio(path)
+
+
+def connect(url: str, token: str = "") -> Studio:
+    """The library behind a server (`intaglio serve`), with the same nouns; `token` as `intaglio tokens create` gave it."""
+    from intaglio.client.studio import connect as connected
+
+    return connected(url, token)
 
 
 def init(folder: str | os.PathLike[str] = ".") -> Studio:

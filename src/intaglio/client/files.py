@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,17 +91,19 @@ def fetched(
         return unpacked(archive, folder)
 
 
-def workflow_of(line: Connection, given: Workflow | str | Path, images: Mapping[str, set[str]]) -> Workflow | str:
+def workflow_of(
+    line: Connection, given: Workflow | str | Path, images: Callable[[], Mapping[str, set[str]]]
+) -> Workflow | str:
     """A workflow as the server takes it: a name, or a whole document whose pictures are in the server's library.
 
-    `images` says by node type which parameters are reference pictures.
+    `images()` says by node type which parameters are reference pictures.
     """
     if isinstance(given, Workflow):
-        return _with_pictures(line, given, Path(), images)
+        return _with_pictures(line, given, Path(), images())
     if isinstance(given, str) and Path(given).suffix not in SUFFIXES and not is_file(given):
         return given
     path = expanded(given)
-    return _with_pictures(line, read_workflow(path), path.absolute().parent, images)
+    return _with_pictures(line, read_workflow(path), path.absolute().parent, images())
 
 
 def setting_of(line: Connection, text: str, names: set[str]) -> str:

@@ -59,7 +59,7 @@ class Noun:
         """An argument, with the files of this machine that it names sent first."""
         hint = str(route.parameters[name].hint) if name in route.parameters else ""
         if "Workflow" in hint and not isinstance(value, (list, tuple)):
-            return files.workflow_of(self._line, value, self._images)
+            return files.workflow_of(self._line, value, lambda: self._images)
         if name in ("set", "changes") and not isinstance(value, str):
             pictures = set().union(*self._images.values())
             return [files.setting_of(self._line, each, pictures) for each in value]
