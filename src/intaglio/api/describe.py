@@ -14,7 +14,7 @@ from itertools import takewhile
 from typing import Any
 
 from intaglio.api.routes import COMPANIONS
-from intaglio.api.words import COMMON, COMMON_PARAMETERS, FIELDS, PARAMETERS
+from intaglio.api.words import COMMON, COMMON_PARAMETERS, FIELDS, MEMBERS, PARAMETERS
 from intaglio.core import errors
 from intaglio.core.errors import IntaglioError
 
@@ -45,6 +45,11 @@ def parameter(noun: str, verb: str, name: str) -> str:
         if key in PARAMETERS:
             return PARAMETERS[key]
     return COMMON_PARAMETERS[name]
+
+
+def member(noun: str, name: str) -> str:
+    """What one of several things is that a verb gives beside each other. Raises KeyError for one without words."""
+    return MEMBERS[f"{noun}.{name}"]
 
 
 def summary(thing: Callable[..., Any] | type[Any]) -> str:

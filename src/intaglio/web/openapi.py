@@ -179,7 +179,10 @@ def _shape(route: Route, schemas: Schemas) -> Schema:
     is_list = schema.get("type") == "array" and "prefixItems" not in schema
     if route.names:
         item = schema["items"] if is_list else schema
-        named = dict(zip(route.names, item["prefixItems"], strict=True))
+        named = {
+            name: {**each, "description": describe.member(route.noun, name)}
+            for name, each in zip(route.names, item["prefixItems"], strict=True)
+        }
         item = {"type": "object", "properties": named, "required": list(named), "additionalProperties": False}
         schema = {"type": "array", "items": item} if is_list else item
     if not is_list:

@@ -16,7 +16,7 @@ import pytest
 
 from intaglio.api import describe
 from intaglio.api.routes import COMPANIONS, NOUNS, ROUTES, noun_class
-from intaglio.api.words import COMMON, COMMON_PARAMETERS, FIELDS, PARAMETERS
+from intaglio.api.words import COMMON, COMMON_PARAMETERS, FIELDS, MEMBERS, PARAMETERS
 from intaglio.api.words.results import RESULTS
 from intaglio.api.words.server import SERVER
 from intaglio.api.words.things import THINGS
@@ -77,7 +77,7 @@ def key(cls: type[Any]) -> str:
 
 
 def texts() -> dict[str, str]:
-    return {**FIELDS, **PARAMETERS, **COMMON, **COMMON_PARAMETERS}
+    return {**FIELDS, **PARAMETERS, **COMMON, **COMMON_PARAMETERS, **MEMBERS}
 
 
 def test_the_walk_meets_what_the_api_is_known_for() -> None:
@@ -105,6 +105,12 @@ def test_API_1_every_parameter_has_words() -> None:
         except KeyError:
             missing.append(f"{noun}.{verb}.{name}")
     assert missing == []
+
+
+def test_API_1_every_member_of_an_answer_has_words_and_no_other() -> None:
+    wanted = {(route.noun, name) for route in ROUTES for name in route.names}
+    assert {f"{noun}.{name}" for noun, name in wanted} == set(MEMBERS)
+    assert all(describe.member(noun, name) for noun, name in wanted)
 
 
 def test_there_are_no_words_for_fields_that_are_gone() -> None:

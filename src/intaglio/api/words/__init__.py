@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from intaglio.api.words.common import COMMON, COMMON_PARAMETERS
 from intaglio.api.words.parameters import PARAMETERS
-from intaglio.api.words.results import RESULTS
+from intaglio.api.words.results import MEMBERS, RESULTS
 from intaglio.api.words.server import SERVER
 from intaglio.api.words.things import THINGS
 from intaglio.api.words.told import TOLD
@@ -18,4 +18,4 @@ from intaglio.api.words.work import WORK
 
 FIELDS: Mapping[str, str] = {**WORK, **THINGS, **TOLD, **RESULTS, **SERVER}
 
-__all__ = ["COMMON", "COMMON_PARAMETERS", "FIELDS", "PARAMETERS"]
+__all__ = ["COMMON", "COMMON_PARAMETERS", "FIELDS", "MEMBERS", "PARAMETERS"]

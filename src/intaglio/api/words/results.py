@@ -146,3 +146,17 @@ RESULTS: Mapping[str, str] = {
     "Collected.dry_run": "Whether it was only looked, and nothing moved.",
     "Collected.laid_out": "How many copies laid out from kept models were removed.",
 }
+
+# What verbs give beside each other, without a class of their own: "noun.name".
+MEMBERS: Mapping[str, str] = {
+    "workflows.name": "Name of the workflow.",
+    "workflows.version": "Version number of the workflow in the library.",
+    "workflows.digest": "BLAKE3 digest of the workflow record, `blake3:<hex>`.",
+    "workflows.created": "When that version was kept, UTC, RFC 3339.",
+    "workflows.workflow": "The workflow in full.",
+    "workflows.reference": "How a plan names it.",
+    "versions.digest": "BLAKE3 digest of the version's record, `blake3:<hex>`.",
+    "versions.version": "The version's record.",
+    "models.model": "The model's record.",
+    "models.path": "Where its file or folder is.",
+}
