@@ -10,7 +10,19 @@ from intaglio.cli.main import COMMANDS, cli
 
 from .source import PACKAGE
 
-NOUNS = ("workflows", "tasks", "versions", "variations", "assets", "models", "nodes", "library", "tokens", "webhooks")
+NOUNS = (
+    "workflows",
+    "tasks",
+    "versions",
+    "variations",
+    "assets",
+    "models",
+    "nodes",
+    "library",
+    "jobs",
+    "tokens",
+    "webhooks",
+)
 
 
 def attributes() -> dict[str, str]:
@@ -32,7 +44,7 @@ def test_the_studio_has_these_nouns_and_no_others() -> None:
 
 
 def test_the_command_has_these_nouns_and_init() -> None:
-    assert set(COMMANDS) == {*NOUNS, "init"}
+    assert set(COMMANDS) == {*NOUNS, "init", "worker", "serve"}
 
 
 @pytest.mark.parametrize("noun", NOUNS)

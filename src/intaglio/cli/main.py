@@ -29,6 +29,8 @@ COMMANDS = {
     "models": ("intaglio.cli.models:models", "Models, by content."),
     "nodes": ("intaglio.cli.nodes:nodes", "What a node can be."),
     "library": ("intaglio.cli.library:library", "Check and tidy the library."),
+    "jobs": ("intaglio.cli.jobs:jobs", "Calls that take long, carried out by a worker."),
+    "worker": ("intaglio.cli.worker:worker", "Carry out the tasks that wait in the queue, until Ctrl-C."),
     "serve": ("intaglio.cli.serve:serve", "Serve the library to a team, a studio and scripts."),
     "webhooks": ("intaglio.cli.webhooks:webhooks", "Addresses that a server tells what happens."),
     "tokens": ("intaglio.cli.tokens:tokens", "Who may ask a server for what."),

@@ -12,6 +12,7 @@ from intaglio.cli.approval import pin
 from intaglio.cli.asking import ask as ask_here
 from intaglio.cli.asking import can_ask, fields_of, reason_options, say_waiting, signed, watching_and_asking
 from intaglio.cli.fidelity import output_words
+from intaglio.cli.queue import move, queue, retry, submit, wait
 from intaglio.core.errors import NotFound
 from intaglio.core.record import plain
 
@@ -82,7 +83,8 @@ def run(
         _show(app, studio, task, files)
 
 
-tasks.add_command(pin)
+for command in (pin, submit, retry, wait, queue, move):
+    tasks.add_command(command)
 
 
 @tasks.command("list")

@@ -11,7 +11,7 @@ from intaglio.core.record import record
 class Progress:
     """How far a task or a job is: `done` units of `total` of the step it is at; a `total` of 0 is one not known yet.
 
-    `time` is when it was so: UTC, RFC 3339. `preview` is "" when there is no picture of how the step stands; else the
+    A job names the task that it is at, if it is at one. `time` is when it was so: UTC, RFC 3339. `preview` is "" when there is no picture of how the step stands; else the
     name of its file in the library's folder, or an address where it left a server.
     """
 

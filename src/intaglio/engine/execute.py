@@ -238,7 +238,7 @@ def _called(
     except IntaglioError as error:
         error.step = error.step or step.id
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # A node may be anybody's code; whatever it raises becomes a failed task, never a traceback for the user.
         raise NodeFailed(step.id, f"{type(error).__name__}: {error}") from error
 

@@ -45,11 +45,13 @@ ALARM = "nondeterministic"
 class Watch:
     """How a caller follows a task: `progress(step, done, total)` with total 0 for a step that began, done == total for
     one that ended; `cancelled()` says whether to stop; `warn(warning)` hears what is to be known before it begins.
-    `previews`: somebody may want to see how pictures come along (`studio.progress.preview`)."""
+    `began(task)` hears the id of each task as it begins. `previews`: somebody may want to see how pictures come along
+    (`studio.progress.preview`)."""
 
     progress: Callable[[Step, int, int], None] = lambda step, done, total: None
     cancelled: Callable[[], bool] = lambda: False
     warn: Callable[[Warning], None] = lambda warning: None
+    began: Callable[[str], None] = lambda task: None
     previews: bool = False
 
 
@@ -98,6 +100,7 @@ def _attempt(parts: Parts, task_id: str, reuse: Reuse, watch: Watch, paranoid: b
         task = parts.tasks.advance(task_id, "running", started=clock.now(), attempt=number, error=None)
         parts.tasks.log(task_id, attempt.STARTED, facts={"attempt": number, "pid": os.getpid()})
     try:
+        watch.began(task_id)
         with Telling(parts, task_id) as telling:
             run = _Run(parts, task, reuse, watch, paranoid, telling)
             results = execute(run.plan, run.work())

@@ -11,7 +11,6 @@ import re
 import stat
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 from types import TracebackType
@@ -20,6 +19,7 @@ from typing import Self
 from intaglio.core.codec import decode, encode
 from intaglio.core.context import Offer
 from intaglio.core.errors import Invalid, InvalidRecord, StorageFailed
+from intaglio.core.job import PREFIX as JOB
 from intaglio.core.progress import Progress
 from intaglio.core.task import TASK_ID
 from intaglio.store import disk
@@ -45,7 +45,7 @@ def write(parts: Parts, progress: Progress, preview: bytes | None = None) -> Non
 
     Only for who holds its lock. Raises Invalid for what cannot be the id of either.
     """
-    name = progress.task or progress.job
+    name = progress.job or progress.task
     picture, words = _file(parts, name, ".preview"), _file(parts, name, ".progress")
     with suppress(OSError, StorageFailed, InvalidRecord):  # the last for what a node says that counts no units
         if preview is not None:
@@ -58,7 +58,7 @@ def read(parts: Parts, name: str) -> Progress | None:
     data = _shown(parts, name, ".progress", MOST_BYTES)
     with suppress(InvalidRecord):
         found = decode(Progress, data)
-        return found if (found.task or found.job) == name else None
+        return found if (found.job or found.task) == name else None
     return None
 
 
@@ -84,7 +84,7 @@ def sweep(parts: Parts) -> None:
 
 
 class Telling:
-    """Tells how far the task `task` is, from where it is entered to where it is left, at most five times a second.
+    """Tells how far a task (or job) is, from where it is entered to where it is left, at most five times a second.
 
     A thread of its own writes, so that who works never waits for the disk.
     """
@@ -92,7 +92,7 @@ class Telling:
     def __init__(self, parts: Parts, task: str) -> None:
         self._parts = parts
         self._task = task
-        self._said: Progress | None = None
+        self._said: tuple[str, int, int, str, float] | None = None
         self._picture: bytes | None = None
         self._has_picture = False
         self._next_picture = time.monotonic() + PAUSE_S
@@ -114,9 +114,9 @@ class Telling:
             self._thread.join()
         clear(self._parts, self._task)
 
-    def tell(self, step: str, done: int, total: int) -> None:
-        """Say how far a step is; what is said last before a write is written."""
-        self._said = Progress(task=self._task, step=step, done=done, total=total, time=clock.now())
+    def tell(self, step: str, done: int, total: int, *, task: str = "") -> None:
+        """Say how far a step is; what is said last before a write is written. `task` is the one that a job is at."""
+        self._said = (step, done, total, task, time.time())  # made into a record by who writes it
         self._news.set()
 
     def offer(self, make: Offer) -> None:
@@ -145,8 +145,20 @@ class Telling:
         said, picture = self._said, self._picture
         self._picture = None
         self._has_picture = self._has_picture or picture is not None
-        if said is not None:
-            write(self._parts, replace(said, preview=f"{self._task}.preview" if self._has_picture else ""), picture)
+        if said is None:
+            return
+        step, done, total, task, moment = said
+        is_job = self._task.startswith(JOB)
+        progress = Progress(
+            task=task if is_job else self._task,
+            job=self._task if is_job else "",
+            step=step,
+            done=done,
+            total=total,
+            time=clock.written_timestamp(moment),
+            preview=f"{self._task}.preview" if self._has_picture else "",
+        )
+        write(self._parts, progress, picture)
 
 
 def _file(parts: Parts, name: str, ending: str) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from intaglio.core import attempt
-from intaglio.core.errors import Conflict, IntaglioError, WorkerLost
+from intaglio.core.errors import Cancelled, Conflict, Damaged, IntaglioError, NotFound, WorkerLost
 from intaglio.core.job import Job
 from intaglio.core.journal import Notice
 from intaglio.core.queued import Queued
@@ -73,14 +74,33 @@ def lost(parts: Parts, entry: Queued, error: IntaglioError) -> str:
         if parts.queue.get(entry.id) is None or record.status not in ("running", "interrupted"):
             return record.status
         if cancel_path(parts, entry.id).exists():
-            tell(parts, entry, attempt.CANCELLED, "", {"attempt": record.attempt})
-            advance(parts, entry, "cancelled", finished=clock.now())
+            end(parts, entry, Cancelled("cancelled"))
         elif not put_back(parts, entry, error):
-            what = attempt.LOST if isinstance(error, WorkerLost) else attempt.FAILED
-            tell(parts, entry, what, error.step, _facts(record, error))
-            advance(parts, entry, "failed", finished=clock.now(), error=Failure.of(error))
+            end(parts, entry, error)
     disk.unlink(cancel_path(parts, entry.id))
     return record_of(parts, entry).status
+
+
+def end(parts: Parts, entry: Queued, error: IntaglioError) -> None:
+    """Write down how an attempt ended that is the last one; inside the caller's transaction."""
+    record = record_of(parts, entry)
+    if isinstance(error, Cancelled):
+        tell(parts, entry, attempt.CANCELLED, "", {"attempt": record.attempt})
+        advance(parts, entry, "cancelled", finished=clock.now())
+        return
+    what = attempt.LOST if isinstance(error, WorkerLost) else attempt.FAILED
+    tell(parts, entry, what, error.step, _facts(record, error))
+    advance(parts, entry, "failed", finished=clock.now(), error=Failure.of(error))
+
+
+def set_aside(parts: Parts, entry: Queued, error: IntaglioError) -> None:
+    """Take an entry out that nobody can carry out, because its record or log is damaged; it has failed if that can be
+    written down."""
+    with parts.database.write():
+        with suppress(NotFound, Damaged, Conflict):
+            if record_of(parts, entry).status in ("running", "interrupted"):
+                advance(parts, entry, "failed", finished=clock.now(), error=Failure.of(error))
+        parts.queue.remove(entry.id)
 
 
 def advance(parts: Parts, entry: Queued, status: Any, **changes: Any) -> Task | Job:
