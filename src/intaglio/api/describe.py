@@ -11,9 +11,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from itertools import takewhile
+from types import ModuleType
 from typing import Any
 
-from intaglio.api.routes import COMPANIONS
+from intaglio.api.routes import COMPANIONS, noun_class
 from intaglio.api.words import COMMON, COMMON_PARAMETERS, FIELDS, MEMBERS, PARAMETERS
 from intaglio.core import errors
 from intaglio.core.errors import IntaglioError
@@ -52,8 +53,13 @@ def member(noun: str, name: str) -> str:
     return MEMBERS[f"{noun}.{name}"]
 
 
-def summary(thing: Callable[..., Any] | type[Any]) -> str:
-    """What a verb does, or a class is, in one sentence."""
+def noun(name: str) -> str:
+    """What the verbs of a noun are about, in one sentence."""
+    return summary(sys.modules[noun_class(name).__module__])
+
+
+def summary(thing: Callable[..., Any] | type[Any] | ModuleType) -> str:
+    """What a verb does, a class is or a module holds, in one sentence."""
     first = next(_paragraphs(thing))[0]
     return _as_json(_without_companions(first) or first)
 

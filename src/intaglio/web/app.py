@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from intaglio.api.routes import NOUNS, ROUTES, noun_class
+from intaglio.api import describe
+from intaglio.api.routes import NOUNS, ROUTES
 from intaglio.studio.open import Studio
 from intaglio.web import access, assets, errors, events, health, limits, logs, metrics, previews, uploads, webhooks
 from intaglio.web.limits import Limits
@@ -55,7 +56,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         openapi_url="/api/openapi.json",
         docs_url="/docs",
         redoc_url=None,
-        openapi_tags=[{"name": noun, "description": (noun_class(noun).__doc__ or "").strip("`.")} for noun in NOUNS],
+        openapi_tags=[{"name": noun, "description": describe.noun(noun)} for noun in NOUNS],
     )
     _ = studio.parts.types  # found once, for every request
     app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from typing import Annotated
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,7 +31,9 @@ def address(app: FastAPI, task: str) -> str:
 
 
 @router.get("/api/previews/{token}", name="preview", summary="The picture of how a running task stands.")
-def preview(request: Request, token: str) -> Response:
+def preview(
+    request: Request, token: Annotated[str, Path(description="What the address ends in; good for a minute.")]
+) -> Response:
     """The picture that an address in a task's progress means, as PNG or JPEG."""
     task = check(_secret, token, time.time())
     if task is None:

@@ -158,6 +158,11 @@ def test_every_verb_says_what_it_does_without_what_http_has_not() -> None:
             assert f"`{name}" not in text, f"{route.verb}: {text}"
 
 
+def test_every_noun_says_what_it_is_about() -> None:
+    assert len({describe.noun(noun) for noun in NOUNS}) == len(NOUNS)
+    assert describe.noun("tasks") == "Tasks: running workflows, following and resuming runs."
+
+
 def test_every_class_says_what_it_is() -> None:
     for cls in classes():
         assert not describe.summary(cls).startswith(f"{cls.__name__}("), "a dataclass without a docstring gets its own"
