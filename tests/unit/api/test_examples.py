@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+import jsonschema
 import pytest
 
 from intaglio.api.describe import place
 from intaglio.api.examples import example
+from intaglio.api.schema import Schemas
 from intaglio.core.asset import Asset
 from intaglio.core.wire import from_wire, to_wire
 
@@ -39,6 +41,14 @@ def test_an_example_is_read_as_its_class_and_written_as_it_stands(name: str) -> 
     [cls] = [cls for cls in classes() if f"{place(cls)}.json" == name]
     found = example(cls)
     assert to_wire(from_wire(cls, found)) == found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_API_1_an_example_is_what_the_schema_of_its_class_allows(name: str) -> None:
+    [cls] = [cls for cls in classes() if f"{place(cls)}.json" == name]
+    schemas = Schemas()
+    schema = {**schemas.of(cls), "components": {"schemas": schemas.components}}
+    jsonschema.validate(example(cls), schema, cls=jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize("name", FILES)
