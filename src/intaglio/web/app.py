@@ -13,7 +13,20 @@ from fastapi import FastAPI
 from intaglio.api import describe
 from intaglio.api.routes import NOUNS, ROUTES
 from intaglio.studio.open import Studio
-from intaglio.web import access, assets, errors, events, health, limits, logs, metrics, previews, uploads, webhooks
+from intaglio.web import (
+    access,
+    assets,
+    errors,
+    events,
+    health,
+    limits,
+    logs,
+    manual,
+    metrics,
+    previews,
+    uploads,
+    webhooks,
+)
 from intaglio.web.limits import Limits
 from intaglio.web.openapi import document
 from intaglio.web.verbs import endpoint
@@ -54,7 +67,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         description=DESCRIPTION,
         lifespan=_lifespan,
         openapi_url="/api/openapi.json",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
         openapi_tags=[{"name": noun, "description": describe.noun(noun)} for noun in NOUNS],
     )
@@ -66,6 +79,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         # What the document says of them is written from the table, by `openapi`.
         app.add_api_route(f"/api{route.path}", endpoint(route), methods=[route.method], include_in_schema=False)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI documents it
+    manual.install(app)
     errors.install(app)
     limits.install(app, config.limits)
     access.install(app, loopback=config.is_loopback, port=config.port, hosts=config.hosts)
