@@ -44,7 +44,14 @@ def _laid_out(pipeline: Any, latents: Any, request: Generation) -> Any:
     if latents.ndim == _PICTURE_AXES:
         return latents
     # Flux packs every two by two latents into one of a row of tokens.
-    return pipeline._unpack_latents(latents, request.height, request.width, pipeline.vae_scale_factor)
+    if not hasattr(pipeline.vae, "bn"):
+        return pipeline._unpack_latents(latents, request.height, request.width, pipeline.vae_scale_factor)
+    # FLUX.2 brings each channel of that to one strength, too.
+    rows, columns = (side // (2 * pipeline.vae_scale_factor) for side in (request.height, request.width))
+    packed = latents[:, : rows * columns].float().permute(0, 2, 1).unflatten(2, (rows, columns))
+    norm, shape = pipeline.vae.bn, (1, -1, 1, 1)
+    deviation = (norm.running_var.float() + pipeline.vae.config.batch_norm_eps).sqrt()
+    return pipeline._unpatchify_latents(packed * deviation.view(shape) + norm.running_mean.float().view(shape))
 
 
 def _shrunk(torch: Any, latents: Any, device: str) -> Any:
@@ -69,7 +76,7 @@ def _decoded(torch: Any, vae: Any, latents: Any) -> Any:
     """The pixels of latents, -1 to 1."""
     config = vae.config
     mean, deviation = config.get("latents_mean"), config.get("latents_std")
-    latents = latents / config.scaling_factor
+    latents = latents / config.get("scaling_factor", 1.0)
     if mean is not None and deviation is not None:
         shape = (1, -1, 1, 1)
         latents = latents * latents.new_tensor(deviation).view(shape) + latents.new_tensor(mean).view(shape)

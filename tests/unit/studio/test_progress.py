@@ -74,10 +74,13 @@ def test_what_is_written_is_read_until_it_is_cleared(parts: Parts) -> None:
 
 
 def test_a_job_has_its_own(parts: Parts) -> None:
-    said = Progress(job=JOB, step="cells", done=1, total=9, time="now")
-    with TaskLock.hold(parts.root / "locks" / f"{JOB}.lock"):
-        write(parts, said)
-        assert (read(parts, JOB), read(parts, TASK)) == (said, None)
+    with TaskLock.hold(parts.root / "locks" / f"{JOB}.lock"), Telling(parts, JOB) as telling:
+        telling.tell("cells", 1, 9, task=TASK)
+        until(lambda: read(parts, JOB))
+        said = read(parts, JOB)
+        assert said is not None
+        assert (said.job, said.task, said.step, said.done, said.total) == (JOB, TASK, "cells", 1, 9)
+        assert read(parts, TASK) is None
 
 
 def test_nothing_is_said_of_what_nobody_is_at(parts: Parts, lock: TaskLock) -> None:
