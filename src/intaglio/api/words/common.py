@@ -35,7 +35,7 @@ COMMON: Mapping[str, str] = {
 # What a parameter is for, by its name alone.
 COMMON_PARAMETERS: Mapping[str, str] = {
     "limit": "How many are returned at most.",
-    "author": "Who signs it; empty for the one who opened the library.",
+    "author": "Who signs it; empty for whoever asks, and a token signs as nobody else.",
     "note": "A remark to keep with it, at most 10000 characters; empty for none.",
     "dry_run": "Whether only to tell what would be done: nothing is run, kept or moved then.",
     "label": "Label of the new version, a word or two; empty for none.",
@@ -44,5 +44,5 @@ COMMON_PARAMETERS: Mapping[str, str] = {
     "fields": "Answers to what the forms of the workflow ask for, by the name of the field.",
     "archived": "Whether archived workflows are included.",
     "holds": "Whether it is said; false takes back what was said before.",
-    "timeout": "How many seconds to wait at most; 0 for not at all.",
+    "timeout": "How many seconds to wait at most, on a server no more than 60; 0 for not at all.",
 }
