@@ -14,9 +14,6 @@ from starlette.responses import Response
 from intaglio.api.routes import Route
 from intaglio.core.wire import to_wire
 
-# What a page holds when the request does not say.
-PAGE = 50
-
 
 class Json(Response):
     """An answer in JSON; what it holds was made plain before."""

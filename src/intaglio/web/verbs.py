@@ -22,7 +22,7 @@ from intaglio.core.wire import to_wire
 from intaglio.studio import uploads
 from intaglio.studio.open import Studio
 from intaglio.web.access import Principal, principal_of, require, signer
-from intaglio.web.answers import PAGE, answer
+from intaglio.web.answers import answer
 from intaglio.web.arguments import arguments
 from intaglio.web.downloads import zipped
 from intaglio.web.idempotency import Given, once
@@ -64,7 +64,7 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
     if "author" in route.parameters:
         given["author"] = signer(principal, given.get("author", ""))
     if "limit" in route.parameters:
-        given.setdefault("limit", PAGE)
+        given.setdefault("limit", route.parameters["limit"].default)
     if route.work:
         # Uploads are resolved by the worker: what is queued names no path of this machine.
         plain = {name: to_wire(value) for name, value in given.items()}
