@@ -24,7 +24,7 @@ def open(path: str | os.PathLike[str] | None = None) -> Studio:
 
 
 def connect(url: str, token: str = "") -> Studio:
-    """The library behind a server (`intaglio serve`), with the same nouns; `token` as `intaglio tokens create` gave it."""
+    """The library behind a server (`intaglio serve`), with the same nouns; `token` is what it knows you by."""
     from intaglio.client.studio import connect as connected
 
     return connected(url, token)

@@ -147,7 +147,7 @@ class Connection:
             for event in httpx2.EventSource(response):
                 if event.event == "progress":
                     yield from_wire(Progress, parse_json(event.data))
-                elif event.id:
+                elif event.id and event.data:
                     yield from_wire(Notice, parse_json(event.data))
 
 
