@@ -56,7 +56,8 @@ class Route:
     `work`: it is carried out by a worker as a job. `names`: what the members are called where the verb gives a tuple,
     or a list of them. `cursor`: the field of an item (or "" for the item itself) that asks for the page after it, as
     `before`; None: not in pages. `folder`: the parameter that names a folder to write into; over HTTP, the answer is
-    those files in a zip. `aside`: parameters that only a caller in the same process can give.
+    those files in a zip. `aside`: parameters that only a caller in the same process can give. `shown_once`: the answer
+    holds a secret, which is kept nowhere.
     """
 
     verb: str
@@ -69,6 +70,7 @@ class Route:
     cursor: str | None = None
     folder: str = ""
     aside: tuple[str, ...] = ()
+    shown_once: bool = False
 
     @property
     def noun(self) -> str:
@@ -250,12 +252,12 @@ _JOBS = (
 )
 _TOKENS = (
     Route("tokens.list", "GET", "/tokens", "admin"),
-    Route("tokens.create", "POST", "/tokens", "admin", status=201),
+    Route("tokens.create", "POST", "/tokens", "admin", status=201, shown_once=True),
     Route("tokens.revoke", "POST", "/tokens/{id}/revoke", "admin"),
 )
 _WEBHOOKS = (
     Route("webhooks.list", "GET", "/webhooks", "admin"),
-    Route("webhooks.add", "POST", "/webhooks", "admin", status=201),
+    Route("webhooks.add", "POST", "/webhooks", "admin", status=201, shown_once=True),
     Route("webhooks.test", "POST", "/webhooks/{id}/test", "admin"),
     Route("webhooks.resume", "POST", "/webhooks/{id}/resume", "admin"),
     Route("webhooks.remove", "DELETE", "/webhooks/{id}", "admin"),

@@ -6,24 +6,37 @@ import json
 from collections.abc import Callable
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from intaglio.core.canonical import digest_bytes
-from intaglio.core.errors import Invalid
+from intaglio.core.errors import Conflict, Invalid
 from intaglio.studio.open import Studio
 from intaglio.web.access import Principal
+from intaglio.web.errors import error_response
 
 LONGEST_KEY = 200
 _KEPT_HEADERS = ("location", "content-type")
+_SHOWN = Conflict(
+    "this was done already, and what it gave is shown only once",
+    hint="Take back what it made, and ask for another under another key.",
+)
 # Takes the answer to be, inside the transaction that does what was asked for.
 Given = Callable[[Response], None]
 
 
-def once(request: Request, principal: Principal, body: bytes, called: Callable[[Given], Response]) -> Response:
+def once(
+    request: Request,
+    principal: Principal,
+    body: bytes,
+    called: Callable[[Given], Response],
+    *,
+    shown_once: bool = False,
+) -> Response:
     """The answer of `called`, or the one it gave when this person sent the same Idempotency-Key before.
 
     Answers are kept for a day; what was refused may be sent again. `called` may give the answer in the transaction that
-    does what was asked for: then nothing that was done lacks its answer, even when the server is killed.
+    does what was asked for: then nothing that was done lacks its answer, even when the server is killed. What is
+    `shown_once` is not kept; who asks for it again is told that it was done.
     Raises Conflict when the key came with another request, or the first one is still at work.
     """
     key = request.headers.get("idempotency-key", "")
@@ -38,12 +51,20 @@ def once(request: Request, principal: Principal, body: bytes, called: Callable[[
     if kept is not None:
         headers, text = json.loads(kept.body)
         return Response(text, status_code=kept.status, headers={**headers, "Idempotency-Replayed": "true"})
+
+    def keep(given: Response) -> None:
+        if isinstance(given, StreamingResponse):  # files, which are written anew as often as they are asked for
+            answers.forget(principal.person, key)
+            return
+        told = error_response(_SHOWN) if shown_once else given
+        answers.finish(principal.person, key, told.status_code, _written(told))
+
     try:
-        response = called(lambda given: answers.finish(principal.person, key, given.status_code, _written(given)))
+        response = called(keep)
     except BaseException:
         answers.forget(principal.person, key)
         raise
-    answers.finish(principal.person, key, response.status_code, _written(response))
+    keep(response)
     return response
 
 

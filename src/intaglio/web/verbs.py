@@ -16,8 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intaglio.api.routes import Route
-from intaglio.core.canonical import parse_json
-from intaglio.core.errors import Invalid, InvalidRecord
+from intaglio.core.errors import Invalid
 from intaglio.core.wire import to_wire
 from intaglio.studio import uploads
 from intaglio.studio.open import Studio
@@ -26,6 +25,7 @@ from intaglio.web.answers import answer
 from intaglio.web.arguments import arguments
 from intaglio.web.downloads import zipped
 from intaglio.web.idempotency import Given, once
+from intaglio.web.reading import read_json
 
 # The longest that one request waits; who wants to wait longer asks again.
 LONGEST_WAIT_S = 60.0
@@ -56,7 +56,9 @@ def _respond(route: Route, request: Request, principal: Principal, body: bytes) 
     def called(answered: Given) -> Response:
         return _called(route, request, principal, given, answered)
 
-    return once(request, principal, body, called) if route.method == "POST" else called(lambda response: None)
+    if route.method != "POST":
+        return called(lambda response: None)
+    return once(request, principal, body, called, shown_once=route.shown_once)
 
 
 def _called(route: Route, request: Request, principal: Principal, given: dict[str, Any], answered: Given) -> Response:
@@ -108,10 +110,7 @@ def _json(request: Request, body: bytes) -> Any:
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Invalid(f"the body is {kind[:80]}, and JSON is wanted", hint="Send Content-Type: application/json.")
-    try:
-        return parse_json(body)
-    except InvalidRecord as error:
-        raise Invalid(f"the body is {error}", hint="Send one JSON object.") from error
+    return read_json(body)
 
 
 def _relative(value: Any, folder: str) -> Any:
