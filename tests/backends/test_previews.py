@@ -67,7 +67,7 @@ def test_the_number_formats(backend: DiffusersBackend, ask: Ask, tiny_sdxl: Path
     assert len(unchanged_by_previews(backend, ask(**size, dtype=dtype))) == 3
 
 
-@pytest.mark.parametrize("name", sorted(FLOW))
+@pytest.mark.parametrize("name", ["flow_euler", "flow_lcm"])  # flow_heun takes no sigmas of Flux's
 def test_flux(backend: DiffusersBackend, ask: Ask, tiny_flux: Path, name: str) -> None:
     flux: dict[str, Any] = {"model": model(tiny_flux), "width": 48, "height": 32, "negative_prompt": ""}
     seen = unchanged_by_previews(backend, ask(**flux, scheduler=name))
