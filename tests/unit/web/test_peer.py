@@ -129,9 +129,11 @@ def test_RUN_1_the_kernel_tells_that_we_are_ours(port: int) -> None:
 def test_RUN_1_the_kernel_tells_who_is_somebody_else(port: int) -> None:
     os.seteuid(STRANGER)  # a socket belongs to whoever made it
     try:
-        theirs = socket.create_connection(("127.0.0.1", port), timeout=30)
+        theirs = socket.socket()
     finally:
         os.seteuid(0)
+    theirs.settimeout(30)
+    theirs.connect(("127.0.0.1", port))
     with theirs, theirs.makefile("rb") as answer:
         theirs.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert answer.read().endswith(b"\r\n\r\nnot ours")
