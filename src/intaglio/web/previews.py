@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Annotated
+from dataclasses import replace
+from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from intaglio.core.errors import Forbidden, NotFound
+from intaglio.core.progress import Progress
 from intaglio.core.signing import check, sign
 from intaglio.studio import progress
+from intaglio.studio.tasks import TaskView
 
 # How long an address works, in seconds.
 LIFE_S = 60
@@ -28,6 +31,15 @@ _secret = secrets.token_bytes(32)
 def address(app: FastAPI, task: str) -> str:
     """Where the preview of a task can be seen for the next minute, by whoever has the address."""
     return str(app.url_path_for("preview", token=sign(_secret, task, int(time.time()) + LIFE_S)))
+
+
+def addressed(app: FastAPI, result: Any) -> Any:
+    """What a verb gave, with the address of the preview where it says how far a task is; anything else as it is."""
+    if isinstance(result, Progress) and result.preview:
+        return replace(result, preview=address(app, result.job or result.task))
+    if isinstance(result, TaskView):
+        return replace(result, progress=addressed(app, result.progress))
+    return result
 
 
 @router.get("/api/previews/{token}", name="preview", summary="The picture of how a running task stands.")

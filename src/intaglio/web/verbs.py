@@ -20,6 +20,7 @@ from intaglio.core.errors import Invalid
 from intaglio.core.wire import to_wire
 from intaglio.studio import uploads
 from intaglio.studio.open import Studio
+from intaglio.web import previews
 from intaglio.web.access import Principal, principal_of, require, signer
 from intaglio.web.answers import answer
 from intaglio.web.arguments import arguments
@@ -75,7 +76,7 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
     wants_files = "to" in route.aside and "application/zip" in request.headers.get("accept", "")
     if route.folder or wants_files:
         return _files(route, studio, given)
-    return answer(route, call(studio, route, given), request, given.get("limit"))
+    return answer(route, previews.addressed(request.app, call(studio, route, given)), request, given.get("limit"))
 
 
 async def _waited(route: Route, request: Request, principal: Principal) -> Response:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
+from unit.core.samples import RECORDS
 
 from intaglio.core.progress import Progress
 from intaglio.store.lock import TaskLock
+from intaglio.studio import progress
 from intaglio.studio.open import Studio, init
 from intaglio.studio.progress import clear, write
+from intaglio.studio.tasks import TaskView
 from intaglio.web import errors, previews
 
 TASK = "20261120-204501-7f3a9c12"
@@ -56,6 +60,22 @@ def test_an_address_shows_the_picture_without_any_header_and_nobody_keeps_it(app
     assert (answer.status_code, answer.content) == (200, PICTURE)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_what_leaves_the_server_names_the_address(
+    app: FastAPI, client: TestClient, studio: Studio, running: None
+) -> None:
+    said = progress.read(studio.parts, TASK)
+    assert said is not None
+    said = replace(said, preview=f"{TASK}.preview")
+    task, plan = RECORDS["task"], RECORDS["plan"]
+    view = TaskView(task, plan, [], [], None, (), said)
+    for told in (previews.addressed(app, said), previews.addressed(app, view).progress):
+        assert client.get(told.preview).content == PICTURE
+        assert replace(told, preview="") == replace(said, preview="")
+    assert previews.addressed(app, replace(said, preview="")).preview == ""
+    for other in (None, [said], replace(view, progress=None)):
+        assert previews.addressed(app, other) == other
 
 
 @pytest.mark.usefixtures("running")
