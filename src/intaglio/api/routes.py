@@ -148,7 +148,7 @@ _WORKFLOWS = (
 _TASKS = (
     Route("tasks.list", "GET", "/tasks", "read", cursor="id"),
     Route("tasks.submit", "POST", "/tasks", "run", status=201),
-    Route("tasks.queue", "GET", "/tasks/-/queue", "read"),
+    Route("tasks.queue", "GET", "/tasks/-/queue", "read", cursor="id"),
     Route("tasks.diff", "GET", "/tasks/-/diff", "read"),
     Route("tasks.get", "GET", "/tasks/{reference}/record", "read"),
     Route("tasks.wait", "GET", "/tasks/{reference}/wait", "read"),
