@@ -154,6 +154,7 @@ _TASKS = (
     Route("tasks.wait", "GET", "/tasks/{reference}/wait", "read"),
     Route("tasks.progress", "GET", "/tasks/{reference}/progress", "read"),
     Route("tasks.snapshot", "GET", "/tasks/{reference}/snapshot", "read"),
+    Route("tasks.form", "GET", "/tasks/{reference}/form", "read"),
     Route("tasks.waits_for", "GET", "/tasks/{reference}/waits-for", "read"),
     Route("tasks.annotate", "POST", "/tasks/{reference}/annotate", "run"),
     Route("tasks.cancel", "POST", "/tasks/{reference}/cancel", "run"),

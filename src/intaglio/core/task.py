@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from intaglio.core.errors import Conflict, IntaglioError
+from intaglio.core.facts import facts
 from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import EMPTY, Json, later, record
 from intaglio.core.seeds import ExecutedSeed
@@ -32,17 +33,22 @@ FORWARD: Mapping[Status, frozenset[Status]] = {
 
 @record
 class Failure:
-    """Why a task ended badly: a stable code, the message, the way out, and the step where it happened."""
+    """Why a task ended badly: a stable code, the message, the way out, and the step where it happened.
+
+    `facts` is what the error knows beside that, by the names its class gives it.
+    """
 
     code: str
     message: str
     hint: str = ""
     step: str = ""
+    facts: Mapping[str, Json] = later(EMPTY)
 
     @classmethod
     def of(cls, error: IntaglioError) -> Failure:
         """An error, as a record keeps it."""
-        return cls(code=error.code, message=str(error), hint=error.hint, step=error.step)
+        known = {name: value for name, value in facts(error).items() if name not in ("step", "way_on")}
+        return cls(code=error.code, message=str(error), hint=error.hint, step=error.step, facts=known)
 
 
 @record

@@ -193,6 +193,11 @@ class Tasks:
         task = self.get(reference)
         return annotating.waiting(self._parts, task) if task.status == "waiting" else None
 
+    def form(self, reference: str) -> Form | None:
+        """What a waiting task asks a person; None for one that does not wait. Raises NotFound, Conflict."""
+        task = self.get(reference)
+        return annotating.form_of_task(self._parts, task) if task.status == "waiting" else None
+
     def pin(self, reference: str) -> Pinned:
         """Capture what a finished task ran with into its workflow as pins, as the workflow's next version.
 

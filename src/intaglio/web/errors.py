@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intaglio.core.errors import IntaglioError, TooMany, Unauthorized, http_status
-from intaglio.core.record import Json, plain
+from intaglio.core.facts import facts
+from intaglio.core.record import Json
 from intaglio.web.headers import secure
 
 LONGEST = 2000
 _log = logging.getLogger("intaglio.web")
-_PLACED = ("step", "field", "way_on")
 # What pydantic calls a problem, in plain words.
 _PROBLEMS = {
     "missing": "is missing",
@@ -57,13 +57,6 @@ def error_response(error: IntaglioError, headers: Mapping[str, str] | None = Non
     if isinstance(error, TooMany):
         more.setdefault("Retry-After", str(max(1, math.ceil(error.after_s))))
     return answer(http_status(error), error.code, str(error), error.hint, facts(error), more)
-
-
-def facts(error: IntaglioError) -> dict[str, Json]:
-    """What an error knows, by the names its class gives them; empty ones are left out."""
-    own = {name: value for name, value in vars(error).items() if name != "hint" and not name.startswith("_")}
-    placed = {name: getattr(error, name) for name in _PLACED}
-    return {name: _jsonable(value) for name, value in {**placed, **own}.items() if value not in ("", None, ())}
 
 
 def answer(
@@ -152,15 +145,3 @@ def _where(place: Sequence[int | str]) -> str:
 def _problem(error: Mapping[str, Any]) -> str:
     words = _PROBLEMS.get(error["type"], "is not what is needed there")
     return words.format_map({name: str(value)[:80] for name, value in error.get("ctx", {}).items()})
-
-
-def _jsonable(value: object) -> Json:
-    """A fact as JSON; what is none is said in words."""
-    value = plain(value)
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_jsonable(each) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if isinstance(value, (str, int, float, type(None))) else str(value)

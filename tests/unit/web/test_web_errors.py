@@ -11,9 +11,10 @@ from fastapi import FastAPI
 from unit.web.asking import LOCAL, application, ask
 
 from intaglio.core.errors import NodeFailed, NotFound, OnlySimilar, TooMany
+from intaglio.core.facts import facts
 from intaglio.studio.open import init
 from intaglio.studio.settings import Settings
-from intaglio.web.errors import LONGEST, answer, error_response, facts
+from intaglio.web.errors import LONGEST, answer, error_response
 
 JSON = (*LOCAL, ("content-type", "application/json"))
 

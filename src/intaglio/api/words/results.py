@@ -61,6 +61,8 @@ RESULTS: Mapping[str, str] = {
     "TaskView.waits_for": "What it waits for; null for nothing.",
     "TaskView.attempts": "Every attempt at it, in order.",
     "TaskView.progress": "How far the attempt that runs is; null when none runs, or it says nothing.",
+    "Form.questions": "What is asked about the annotation.",
+    "Form.fields": "What is asked about each further field, by its name; empty text when the name says it.",
     "Waiting.questions": "What is asked about the annotation.",
     "Waiting.fields": "What is asked about each further field, by its name; empty text when the name says it.",
     "Waiting.missing": "What is still to be given: `annotation`, then names of fields.",

@@ -89,6 +89,7 @@ WORK: Mapping[str, str] = {
     "Reason.fields": "Answers to what the forms ask for, by the name of the field.",
     "Failure.code": "Stable code of the error, as in `node.failed`.",
     "Failure.message": "What went wrong, in words.",
+    "Failure.facts": "What the error knows beside its words, by the names its class gives it.",
     "Failure.step": "Id of the step where it happened; empty when it was none.",
     "NodeRecord.kind": "Always `node-record`.",
     "NodeRecord.task": "Id of the task.",
