@@ -28,7 +28,7 @@ _LONGEST_FACT = 200
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _SECRETS = re.compile(
     r"(?P<before>\b(?:bearer|basic)\s+|\b(?:token|secret|signature|api[-_]?key|password|authorization)\s*[=:]\s*"
-    r"(?:bearer\s+|basic\s+)?|\w://)[^\s&;,'\"/@]+(?P<after>@)?",
+    r"(?:bearer\s+|basic\s+)?|\w://|\b(?=intaglio_[\w-]{8}))[^\s&;,'\"/@]+(?P<after>@)?",
     re.IGNORECASE,
 )
 

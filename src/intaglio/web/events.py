@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -96,7 +96,7 @@ class Stream:
         self._turn = 0
         self._check_at = _now() + RECHECK_S
 
-    async def blocks(self, first: bytes = b"") -> AsyncIterator[bytes]:
+    async def blocks(self, first: bytes = b"") -> AsyncGenerator[bytes, None]:
         """The text of the stream, in pieces."""
         # With an id from the start, who is cut off before the first line comes back to where it began.
         yield b"retry: %d\nid: %d\n\n%s" % (RETRY_MS, self._cursor, first)

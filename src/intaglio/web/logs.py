@@ -24,6 +24,9 @@ _SANE = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # What paths name: the id of a task or job.
 _SUBJECTS = ("task", "job")
 
+# What in a path stands for a secret, by its name in the template.
+_HIDDEN = ("token",)
+
 _log = logging.getLogger("intaglio.web")
 
 
@@ -106,8 +109,12 @@ class _Request:
 
     @property
     def path(self) -> str:
-        """The path, without the query."""
-        return str(self._scope["path"])
+        """The path, without the query, and without what in it stands for a secret."""
+        path = str(self._scope["path"])
+        for name, value in self._scope.get("path_params", {}).items():
+            if name in _HIDDEN:
+                path = path.replace(str(value), "[hidden]")
+        return path
 
     def subjects(self) -> dict[str, Any]:
         """The task or job that the path names, and the person who asked."""
