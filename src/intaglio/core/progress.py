@@ -11,8 +11,9 @@ from intaglio.core.record import record
 class Progress:
     """How far a task or a job is: `done` units of `total` of the step it is at; a `total` of 0 is one not known yet.
 
-    A job names the task that it is at, if it is at one. `time` is when it was so: UTC, RFC 3339. `preview` is "" when there is no picture of how the step stands; else the
-    name of its file in the library's folder, or an address where it left a server.
+    A job names the task that it is at, if it is at one. `time` is when it was so: UTC, RFC 3339. `preview` is "" when
+    there is no picture of how the step stands; else the name of its file in the library's folder of locks, or an
+    address where it left a server.
     """
 
     kind: Literal["progress"] = "progress"
