@@ -80,6 +80,10 @@ class Counter:
     value: int
 
 
+# So many records that were read stay at hand, of each kind; a page holds at most 1,000.
+_REMEMBERED = 2000
+
+
 class RecordTable(Generic[T]):
     """A table of sealed records. `columns` says what a record's columns hold; `named` are what names one."""
 
@@ -89,6 +93,7 @@ class RecordTable(Generic[T]):
         self._cls = cls
         self._columns = columns
         self._named = named
+        self._read: dict[str, T] = {}
         self._insert = insert(table)
         self._last = select(func.max(table.c.seq)) if "seq" in table.c else None
 
@@ -119,10 +124,17 @@ class RecordTable(Generic[T]):
     def read(self, row: Row[Any]) -> T:
         """The record in a row. Raises Damaged, and InvalidRecord for a format newer than this Intaglio."""
         columns = self.check(row)
+        # What a seal that holds was made of is known: who reads the same page again pays for the check alone.
+        known: T | None = self._read.get(row.seal)
+        if known is not None:
+            return known
         value = decode(self._cls, row.body)
         for column, expected in self._columns(value).items():
             if columns[column] != expected:
                 raise Damaged(f"{self.kind} {self.name(row)!r} is damaged: column {column} is not its record's")
+        if len(self._read) >= _REMEMBERED:
+            self._read.clear()
+        self._read[row.seal] = value
         return value
 
     def first(self, connection: Connection, statement: Executable, **values: object) -> T | None:
