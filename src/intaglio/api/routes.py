@@ -35,6 +35,9 @@ NOUNS = (
 )
 # Parameters that follow or steer a call from inside its process.
 COMPANIONS = frozenset({"watch", "follow", "ask", "progress", "tried", "told", "warn", "stop"})
+# In this header an answer carries, as JSON, what its verb told meanwhile: the callbacks of `TOLD`, their arguments.
+SAID = "Intaglio-Said"
+TOLD = frozenset({"told", "warn"})
 PLACES = re.compile(r"\{(\w+)(?::path)?\}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 
+from intaglio.api.routes import SAID
 from intaglio.client.errors import error_of
 from intaglio.core.canonical import parse_json
 from intaglio.core.errors import Invalid, InvalidRecord, ServerGone, TooMany
@@ -26,6 +27,7 @@ PAUSE_S = 0.25
 CONNECT_S = 10.0
 # Longer than the server ever takes to say something: it sends a sign of life along an open stream every 15 s.
 SILENCE_S = 90.0
+Hear = Callable[[str, list[Any]], None]
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
@@ -53,14 +55,23 @@ class Connection:
         self._http.close()
 
     def ask(
-        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None, key: str = ""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        key: str = "",
+        hear: Hear | None = None,
     ) -> Any:
         """The JSON that a request is answered with; None for an empty answer. Raises what the server says, ServerGone.
 
-        With `key` as Idempotency-Key, else one of its own, so that it is done once however often it is sent.
+        With `key` as Idempotency-Key, else one of its own, so that it is done once however often it is sent. `hear`
+        is told what its verb told.
         """
         headers = {"Idempotency-Key": key or secrets.token_urlsafe(18)} if method == "POST" else {}
         response = self._send(method, path, query, body, headers)
+        _heard(response, hear)
         return _json(response) if response.content else None
 
     def _send(self, method: str, path: str, query: Any, body: Any, headers: dict[str, str]) -> httpx2.Response:
@@ -91,8 +102,9 @@ class Connection:
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         accept: str = "*/*",
+        hear: Hear | None = None,
     ) -> None:
-        """Write the bytes that a request is answered with into a file."""
+        """Write the bytes that a request is answered with into a file; `hear` is told what its verb told."""
         with (
             _plain(self.url),
             self._http.stream(method, quoted(path), params=query, json=body, headers={"Accept": accept}) as response,
@@ -102,6 +114,7 @@ class Connection:
             _refuse(response)
             for chunk in response.iter_bytes(CHUNK):
                 target.write(chunk)
+            _heard(response, hear)
 
     def put(self, method: str, path: str, file: Path, headers: Mapping[str, str], query: Mapping[str, str]) -> Any:
         """The JSON that sending a file is answered with."""
@@ -167,6 +180,13 @@ def _plain(url: str) -> Iterator[None]:
         raise ServerGone(f"the server at {url} does not answer as an Intaglio server does: {error}") from error
     except httpx2.InvalidURL as error:
         raise Invalid(f"{url!r} cannot be asked for that: {error}", hint="Give a shorter name.") from error
+
+
+def _heard(response: httpx2.Response, hear: Hear | None) -> None:
+    """Tell who called what a verb told while it was at work."""
+    if hear is not None:
+        for name, *words in parse_json(response.headers.get(SAID, "[]")):
+            hear(name, words)
 
 
 def _refuse(response: httpx2.Response) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from intaglio.core import errors
 from intaglio.core.errors import IntaglioError, InvalidRecord
 from intaglio.core.grade import Grade
+from intaglio.core.record import plain
 from intaglio.core.task import Failure
 from intaglio.core.wire import from_wire
 
@@ -30,7 +31,7 @@ def error_of(code: str, message: str, hint: str, facts: dict[str, Any]) -> Intag
 
 def failure(error: Failure) -> IntaglioError:
     """The error that ended a task or job."""
-    found = error_of(error.code, error.message, error.hint, {})
+    found = error_of(error.code, error.message, error.hint, plain(error.facts))
     found.step = error.step
     return found
 

@@ -81,13 +81,19 @@ def unpacked(archive: Path, folder: Path) -> tuple[list[Path], bytes]:
 
 
 def fetched(
-    line: Connection, method: str, path: str, query: Mapping[str, Any], body: Any, folder: Path
+    line: Connection,
+    method: str,
+    path: str,
+    query: Mapping[str, Any],
+    body: Any,
+    folder: Path,
+    hear: Callable[[str, list[Any]], None],
 ) -> tuple[list[Path], bytes]:
     """Ask for a zip, and write what is in it into a folder; see `unpacked`."""
     with tempfile.TemporaryDirectory(prefix="intaglio-") as place:
         archive = Path(place) / "files.zip"
         with archive.open("wb") as target:
-            line.fetch(method, path, target, query=query, body=body, accept="application/zip")
+            line.fetch(method, path, target, query=query, body=body, accept="application/zip", hear=hear)
         return unpacked(archive, folder)
 
 

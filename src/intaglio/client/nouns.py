@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import typing
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -11,11 +12,11 @@ from typing import Any
 
 from intaglio.api.routes import BY_VERB, COMPANIONS, PLACES, Route, noun_class
 from intaglio.client import files
-from intaglio.client.connection import Connection
+from intaglio.client.connection import Connection, Hear
 from intaglio.core.errors import IntaglioError, InvalidRecord, ServerGone
 from intaglio.core.job import Job
 from intaglio.core.nodetype import NodeType
-from intaglio.core.wire import from_wire, to_wire
+from intaglio.core.wire import from_wire, hints_of, to_wire
 
 
 class Noun:
@@ -47,8 +48,8 @@ class Noun:
         words = {name: to_wire(self._sent(route, name, value)) for name, value in given.items() if value is not None}
         path, query, body = addressed(route, words)
         if folder is not None:
-            return self._with_files(route, path, query, body, Path(folder))
-        answer = self._line.ask(route.method, path, query=query, body=body)
+            return self._with_files(route, path, query, body, Path(folder), partial(_told, route, ears))
+        answer = self._line.ask(route.method, path, query=query, body=body, hear=partial(_told, route, ears))
         if route.work:
             from intaglio.client.jobs import finished
 
@@ -75,9 +76,9 @@ class Noun:
         types = from_wire(list[NodeType], self._line.ask("GET", "/api/nodes")["items"])
         return {each.name: {param.name for param in each.params if param.type == "image"} for each in types}
 
-    def _with_files(self, route: Route, path: str, query: Any, body: Any, folder: Path) -> Any:
+    def _with_files(self, route: Route, path: str, query: Any, body: Any, folder: Path, hear: Hear) -> Any:
         """A call that writes files: they come in a zip, with what the verb gives beside them."""
-        written, result = files.fetched(self._line, route.method, path, query, body, folder)
+        written, result = files.fetched(self._line, route.method, path, query, body, folder, hear)
         if route.folder:
             return written
         return self._read(route, json.loads(result, object_hook=partial(_placed, folder)))
@@ -106,6 +107,14 @@ def addressed(route: Route, words: Mapping[str, Any]) -> tuple[str, dict[str, An
     if route.method == "GET":
         return path, {name: _in_query(value) for name, value in rest.items()}, None
     return path, {}, rest
+
+
+def _told(route: Route, ears: Mapping[str, Any], name: str, words: list[Any]) -> None:
+    """Call the callback of a name with what its verb told."""
+    ear = ears.get(name)
+    if ear is not None:
+        takes = typing.get_args(hints_of(route.function)[name])[0]
+        ear(*(from_wire(each, word) for each, word in zip(takes, words, strict=True)))
 
 
 def unnamed(route: Route, value: Any) -> Any:

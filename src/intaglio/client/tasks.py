@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from intaglio.client.errors import failure
-from intaglio.client.following import until_end
+from intaglio.client.following import LOGGED, Steps, until_end
 from intaglio.client.nouns import Noun
-from intaglio.core.errors import AnnotationMissing, Cancelled
+from intaglio.core.errors import AnnotationMissing, Cancelled, IntaglioError, ServerGone, TooMany
 from intaglio.core.form import Form, merged
 from intaglio.core.journal import Notice
-from intaglio.core.plan import Step
 from intaglio.core.record import EMPTY
-from intaglio.core.task import ENDED, Task
+from intaglio.core.task import Task
 from intaglio.core.workflow import Mode, Workflow
 from intaglio.studio.carry_out import Watch
+from intaglio.studio.drift import warning_of
 
 if TYPE_CHECKING:
     from intaglio.client.following import Happened
@@ -57,7 +59,9 @@ class Tasks(Noun):
 
     def resume(self, reference: str, *, watch: Watch | None = None, ask: Ask | None = None) -> Task:
         """As the local one."""
-        return self._ended(self.retry(reference), watch or Watch(), ask)
+        task = self.get(reference)
+        after = self._last(task.id)
+        return self._ended(self.retry(task.id), watch or Watch(), ask, after)
 
     def annotate(self, reference: str, *, ask: Ask | None = None, **given: Any) -> Task:
         """As the local one; what `ask` answers is kept by the server, one answer after the other."""
@@ -87,12 +91,16 @@ class Tasks(Noun):
         ended: Task = self.get(reference)
         return ended
 
-    def _ended(self, task: Task, watch: Watch, ask: Ask | None) -> Task:
-        """Follow a task to its end. Raises what ended it."""
-        steps = {step.id: step for step in self.show(task.id).plan.steps}
-        follow = until_end(self._line, task.id, cancelled=watch.cancelled, cancel=lambda: self.cancel(task.id))
-        for happened in follow:
-            _tell(happened, steps, watch)
+    def _last(self, task: str) -> int:
+        """The number of the last line about a task."""
+        last = 0
+        while page := self._line.ask("GET", "/api/journal", query={"subject": task, "after": last})["items"]:
+            last = page[-1]["number"]
+        return last
+
+    def _ended(self, task: Task, watch: Watch, ask: Ask | None, after: int = 0) -> Task:
+        """Follow a task to its end, that of its attempt after the journal's line `after`. Raises what ended it."""
+        self._follow(task.id, watch, after)
         task = self.get(task.id)
         if task.status == "cancelled":
             raise Cancelled(
@@ -107,6 +115,21 @@ class Tasks(Noun):
             return self.annotate(task.id, ask=ask)
         return task
 
+    def _follow(self, task: str, watch: Watch, after: int) -> None:
+        steps = Steps(self._line, watch)
+        cancel = partial(self.cancel, task)
+        try:
+            watch.began(task)
+            for happened in until_end(self._line, task, after=after, cancelled=watch.cancelled, cancel=cancel):
+                _tell(happened, watch)
+                steps.hear(happened)
+        except (ServerGone, TooMany):  # it goes on there
+            raise
+        except BaseException:  # the caller is gone
+            with suppress(IntaglioError):
+                cancel()
+            raise
+
 
 def _with(task: Task, answer: Any) -> Task:
     from dataclasses import replace
@@ -116,9 +139,9 @@ def _with(task: Task, answer: Any) -> Task:
     return replace(task, reason=merged(task.reason or Reason(), answer))
 
 
-def _tell(happened: Happened, steps: Mapping[str, Step], watch: Watch) -> None:
-    if not isinstance(happened, Notice):
-        if happened.step in steps:
-            watch.progress(steps[happened.step], happened.done, happened.total)
-    elif happened.what == "task.event" and happened.facts.get("what") in ENDED:
-        watch.progress(steps[happened.facts["step"]], 1, 1)
+def _tell(happened: Happened, watch: Watch) -> None:
+    """Tell of what was to be known before a run."""
+    if isinstance(happened, Notice) and happened.what == LOGGED:
+        warning = warning_of(str(happened.facts["what"]), happened.facts["facts"])
+        if warning is not None:
+            watch.warn(warning)

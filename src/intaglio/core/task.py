@@ -47,7 +47,7 @@ class Failure:
     @classmethod
     def of(cls, error: IntaglioError) -> Failure:
         """An error, as a record keeps it."""
-        known = {name: value for name, value in facts(error).items() if name not in ("step", "way_on")}
+        known = {name: value for name, value in facts(error).items() if name != "step"}
         return cls(code=error.code, message=str(error), hint=error.hint, step=error.step, facts=known)
 
 

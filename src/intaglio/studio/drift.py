@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from intaglio.core.codec import digest as digest_of
 from intaglio.core.errors import Conflict, IntaglioError
 from intaglio.core.plan import Plan, Step
-from intaglio.core.record import plain
+from intaglio.core.record import Json, plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version, standing
 from intaglio.core.workflow import Node, Workflow
 from intaglio.studio.models import Models
 from intaglio.studio.parts import Parts
 
+CODES = ("model.differs", "file.differs", "approval.gone", "archived", "production.left")
 _SHOWN = 19  # of a digest: "blake3:" and twelve digits
 
 
@@ -34,6 +36,18 @@ class Warning:
     new: str
     message: str
     remedy: str
+
+
+def facts_of(warning: Warning) -> dict[str, Json]:
+    """What the log of a task says of a warning, beside its code."""
+    return {name: value for name, value in asdict(warning).items() if name != "code" and value}
+
+
+def warning_of(code: str, facts: Mapping[str, Any]) -> Warning | None:
+    """The warning that a line of a task's log is; None for any other line."""
+    if code not in CODES:
+        return None
+    return Warning(code, *(str(facts.get(field.name, "")) for field in fields(Warning)[1:]))
 
 
 def approved(parts: Parts, workflow: str) -> tuple[str, Version] | None:

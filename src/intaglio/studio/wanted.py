@@ -13,7 +13,7 @@ from intaglio.core.task import Reason, Task
 from intaglio.core.workflow import Mode, Workflow
 from intaglio.engine.resolve import resolve
 from intaglio.studio import annotating
-from intaglio.studio.drift import Warning
+from intaglio.studio.drift import Warning, facts_of
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import resources
 from intaglio.studio.saving import check_reason
@@ -32,7 +32,7 @@ class Wanted:
     def log(self, parts: Parts, task: Task) -> None:
         """Write down with the task what was to be known before it."""
         for warning in self.warnings:
-            parts.tasks.log(task.id, warning.code, facts={"message": warning.message})
+            parts.tasks.log(task.id, warning.code, facts=facts_of(warning))
 
 
 def wanted(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from intaglio.api.routes import SAID
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.errors import Conflict, Invalid
 from intaglio.studio.open import Studio
@@ -15,7 +17,8 @@ from intaglio.web.access import Principal
 from intaglio.web.errors import error_response
 
 LONGEST_KEY = 200
-_KEPT_HEADERS = ("location", "content-type")
+KEY = f"[!-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?"
+_KEPT_HEADERS = ("location", "content-type", SAID.lower())
 _SHOWN = Conflict(
     "this was done already, and what it gave is shown only once",
     hint="Take back what it made, and ask for another under another key.",
@@ -39,11 +42,11 @@ def once(
     `shown_once` is not kept; who asks for it again is told that it was done.
     Raises Conflict when the key came with another request, or the first one is still at work.
     """
-    key = request.headers.get("idempotency-key", "")
-    if not key:
+    key = request.headers.get("idempotency-key")
+    if key is None:
         return called(lambda given: None)
-    if len(key) > LONGEST_KEY or not key.isprintable():
-        raise Invalid("the Idempotency-Key is no key", hint=f"Send at most {LONGEST_KEY} printable characters.")
+    if not re.fullmatch(KEY, key):
+        raise Invalid("the Idempotency-Key is no key", hint=f"Send 1 to {LONGEST_KEY} printable characters of ASCII.")
     studio: Studio = request.app.state.studio
     answers = studio.parts.idempotency
     what = digest_bytes(b"\0".join([request.method.encode(), str(request.url.path).encode(), body]))

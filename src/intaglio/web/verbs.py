@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from intaglio.api.routes import Route
+from intaglio.api.routes import SAID, TOLD, Route
 from intaglio.core.errors import Invalid
 from intaglio.core.wire import to_wire
 from intaglio.studio import uploads
@@ -31,6 +32,7 @@ from intaglio.web.reading import read_json
 # The longest that one request waits; who wants to wait longer asks again.
 LONGEST_WAIT_S = 60.0
 WAIT_PAUSE_S = 0.1
+LONGEST_SAID = 8 * 1024
 # What a call gives beside the files it writes.
 RESULT = "result.json"
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -73,6 +75,26 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
         plain = {name: to_wire(value) for name, value in given.items()}
         return answer(route, studio.jobs.submit(route.verb, plain), request, None)
     given = {name: uploads.resolved(studio.parts, value) for name, value in given.items()}
+    said: list[Any] = []
+    given |= {name: _saying(name, said) for name in TOLD & inspect.signature(route.function).parameters.keys()}
+    response = _done(route, request, studio, given)
+    if said:
+        response.headers[SAID] = json.dumps(said)
+    return response
+
+
+def _saying(name: str, said: list[Any]) -> Callable[..., None]:
+    """A callback whose calls go with the answer, as far as a header can hold them."""
+
+    def say(*words: Any) -> None:
+        call = [name, *map(to_wire, words)]
+        if len(json.dumps([*said, call])) <= LONGEST_SAID:
+            said.append(call)
+
+    return say
+
+
+def _done(route: Route, request: Request, studio: Studio, given: dict[str, Any]) -> Response:
     wants_files = "to" in route.aside and "application/zip" in request.headers.get("accept", "")
     if route.folder or wants_files:
         return _files(route, studio, given)

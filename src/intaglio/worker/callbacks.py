@@ -53,6 +53,7 @@ class Callbacks:
 
     def _began(self, task: str) -> None:
         self._task = task
+        self._said("began")(task)
 
     def _step(self, step: Step, done: int, total: int) -> None:
         self._telling.tell(step.id, done, total, task=self._task)
