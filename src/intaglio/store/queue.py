@@ -56,6 +56,11 @@ class Queue:
         with self._database.read() as connection:
             return QUEUE.first(connection, _GET, wanted=id)
 
+    def has(self, id: str) -> bool:
+        """Whether a task or job is in the queue, even if its entry is damaged."""
+        with self._database.read() as connection:
+            return connection.execute(_GET, {"wanted": id}).first() is not None
+
     def list(self, limit: int = 50, after_place: int | None = None) -> builtins.list[Queued]:
         """The entries in order, those after the place `after_place`. Raises Damaged."""
         statement = _ALL if after_place is None else _ALL.where(queue.c.place > after_place)

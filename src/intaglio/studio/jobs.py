@@ -101,9 +101,7 @@ class Jobs:
     def _is_over(self, job_id: str) -> bool:
         status = self._parts.jobs.get(job_id).status
         # One whose worker died is taken up by the next.
-        return status not in ("queued", "running") and (
-            status != "interrupted" or self._parts.queue.get(job_id) is None
-        )
+        return status not in ("queued", "running") and (status != "interrupted" or not self._parts.queue.has(job_id))
 
     def _alive(self, job: Job) -> Job:
         """The job, marked interrupted when it has not ended and nobody carries it out."""

@@ -106,7 +106,7 @@ def move(parts: Parts, id: str, to: int) -> Place:
     if to < 1:
         raise Invalid(f"there is no position {to} in the queue", hint="Give 1 for the front.")
     with parts.database.write():
-        if parts.queue.get(id) is None:
+        if not parts.queue.has(id):
             raise Conflict(f"{id} is not in the queue", hint="See what is with: intaglio tasks queue")
         entry = parts.queue.move(id, to)
         return _place(parts, entry, parts.queue.position(id) or to)

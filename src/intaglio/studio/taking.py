@@ -33,7 +33,7 @@ def record_of(parts: Parts, entry: Queued) -> Task | Job:
 def begin(parts: Parts, entry: Queued) -> None:
     """Raises Conflict unless an entry may be begun now; inside the transaction that begins it."""
     record = record_of(parts, entry)
-    if parts.queue.get(entry.id) is None or record.status != "queued":
+    if not parts.queue.has(entry.id) or record.status != "queued":
         raise Conflict(f"{entry.what} {entry.id} is {record.status}, and does not wait any more")
 
 
@@ -61,7 +61,7 @@ def stop(parts: Parts, entry: Queued) -> None:
     """Put back what its worker was told to stop; nothing went wrong with it, so it keeps its place."""
     with parts.database.write():
         record = record_of(parts, entry)
-        if parts.queue.get(entry.id) is not None and record.status == "running":
+        if parts.queue.has(entry.id) and record.status == "running":
             tell(parts, entry, attempt.STOPPED, "", {"attempt": record.attempt})
             _queued_again(parts, entry, record)
 
@@ -71,7 +71,7 @@ def lost(parts: Parts, entry: Queued, error: IntaglioError) -> str:
     back, or failed when it was tried often enough. Its lock is held. Returns what it is now."""
     with parts.database.write():
         record = record_of(parts, entry)
-        if parts.queue.get(entry.id) is None or record.status not in ("running", "interrupted"):
+        if not parts.queue.has(entry.id) or record.status not in ("running", "interrupted"):
             return record.status
         if cancel_path(parts, entry.id).exists():
             end(parts, entry, Cancelled("cancelled"))

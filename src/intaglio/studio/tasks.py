@@ -317,13 +317,13 @@ class Tasks:
         if status in ALIVE:
             status = self.get(task_id).status
         # One whose worker died is taken up by the next.
-        return status not in ALIVE and (status != "interrupted" or self._parts.queue.get(task_id) is None)
+        return status not in ALIVE and (status != "interrupted" or not self._parts.queue.has(task_id))
 
     def _alive(self, task: Task) -> Task:
         """The task, marked interrupted when it has not ended, nobody carries it out, and it does not wait for that."""
         if task.status not in ALIVE or TaskLock.is_held(lock_path(self._parts, task.id)):
             return task
-        if task.status == "queued" and self._parts.queue.get(task.id) is not None:
+        if task.status == "queued" and self._parts.queue.has(task.id):
             return task
         task = self._parts.tasks.get(task.id)  # it may have ended between the two looks
         if task.status not in ALIVE:

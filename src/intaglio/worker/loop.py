@@ -27,6 +27,8 @@ from intaglio.worker.stopping import Stopping
 # How often an idle worker looks at the queue, and how far down.
 POLL_S = 0.05
 LOOKED_AT = 32
+# Later than any time an entry waits for.
+_EVER = "9999"
 # So long is waited for whoever looks after a worker to say how it died.
 _WORDS_S = 1.0
 
@@ -55,7 +57,7 @@ class Worker:
         while not self._stopping.asked:
             try:
                 busy = self._one()
-                if once and not busy and not self._parts.queue.count():
+                if once and not busy and not self._parts.queue.ready(_EVER):
                     break
             except IntaglioError as error:  # the library itself: a full disk, a locked database
                 self._pause(error)
