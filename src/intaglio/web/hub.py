@@ -19,7 +19,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from intaglio.core.codec import encode
-from intaglio.core.errors import IntaglioError
+from intaglio.core.errors import IntaglioError, Unavailable
 from intaglio.core.journal import Notice
 from intaglio.core.progress import Progress
 from intaglio.studio import progress as shown
@@ -132,6 +132,11 @@ class Hub:
             except IntaglioError as error:
                 _log.error("the journal cannot be read: %s", error)
                 self.trouble = error
+                self._wake()
+            except Exception:
+                # Whatever it is, streams must not fall silent for it.
+                _log.exception("looking for news failed")
+                self.trouble = Unavailable("the news cannot be read", hint="See the server's log.")
                 self._wake()
             if not full:
                 await self._pause()

@@ -97,8 +97,8 @@ class Teller:
             while lock is None and not self._stopping.is_set():
                 try:
                     lock = TaskLock.hold(self._parts.root / "locks" / LOCK, timeout_s=0)
-                except Unavailable:
-                    await self._pause(TICK_S)
+                except Unavailable:  # another has it, or nothing can be written here
+                    await self._pause(AFTER_FAILURE_S)
             while not self._stopping.is_set():
                 news = self._hub.news
                 await self._pause(await self._begin(), news)
@@ -137,7 +137,7 @@ class Teller:
                 for line in lines:
                     if not await self._sent(hook, line):
                         return
-                if looked - max(hook.delivered, *(line.number for line in lines[-1:])) >= SKIPPED:
+                if looked - max([hook.delivered, *(line.number for line in lines[-1:])]) >= SKIPPED:
                     hook = await self._keep(hook, delivered=looked)
                 self._looked[hook.id] = looked
                 if looked == after or looked >= self._hub.last:
@@ -147,6 +147,10 @@ class Teller:
             return  # it was removed meanwhile
         except IntaglioError as error:
             _log.error("the webhook cannot be told: %s", error, extra={"webhook": hook.id})
+            await self._pause(AFTER_FAILURE_S)
+        except Exception:
+            _log.exception("telling the webhook failed", extra={"webhook": hook.id})
+            await self._pause(AFTER_FAILURE_S)
 
     async def _sent(self, hook: Webhook, line: Notice) -> bool:
         """Send one line, and write down whether it was taken. Raises NotFound when the webhook is gone."""

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 from unit.web.serving import Told, following, library, serving, wait_until
 
+from intaglio.core.errors import Unavailable
 from intaglio.core.image import Image
 from intaglio.core.progress import Progress
 from intaglio.imaging.png import encode
@@ -341,6 +342,25 @@ def test_RUN_1_a_damaged_line_ends_the_stream_with_the_reason(studio: Studio) ->
         told = list(client.events())
     assert [each.event for each in told] == ["problem"]
     assert told[0].json["error"]["code"] == "library.damaged"
+
+
+@pytest.mark.parametrize("error", [Unavailable("it is busy"), RuntimeError("a bug")])
+def test_streams_do_not_fall_silent_when_the_news_cannot_be_read(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*given: Any) -> Any:
+        raise error
+
+    with serving(studio) as running:
+        with following(running) as client:
+            next(client.blocks())
+            monkeypatch.setattr(studio.parts.journal, "list", broken)
+            assert [each.event for each in client.events()] == ["problem"]
+        monkeypatch.undo()
+        note(studio, 1)
+        wait_until(lambda: running.app.state.hub.trouble is None)
+        with following(running, "/api/events?after=0") as client:
+            assert ids(client.take(1)) == [1]
 
 
 def test_a_thousand_idle_streams_read_nothing_themselves(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -318,6 +318,17 @@ def test_a_trial_goes_to_the_one_it_is_for_whatever_that_wants_to_hear(studio: S
     assert one.numbers() == all_.numbers() == [notice.number + 1]
 
 
+def test_what_one_does_not_want_is_passed_over_for_good(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "SKIPPED", 5)
+    with Receiver() as receiver, serving(studio):
+        hook = studio.webhooks.add(receiver.address, events=["version."])
+        note(studio, 8)
+        wait_until(lambda: shown(studio, hook.id).delivered >= 5)
+        note(studio, 1, "version.made")
+        wait_until(lambda: shown(studio, hook.id).delivered == 9)
+    assert receiver.numbers() == [9]
+
+
 def test_one_that_is_removed_is_told_nothing_more(studio: Studio) -> None:
     with Receiver() as receiver, Receiver() as other, serving(studio):
         hook = studio.webhooks.add(receiver.address)
