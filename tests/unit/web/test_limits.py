@@ -81,6 +81,18 @@ def test_a_body_that_comes_in_drops_has_an_end(studio: Studio) -> None:
     assert sent(app, "/raw", [b"{"], stall=True).status == 408
 
 
+def test_who_has_sent_all_may_listen_as_long_as_they_like(app: FastAPI) -> None:
+    async def listened() -> Answer:
+        app.state.open, began = asyncio.Event(), asyncio.Event()
+        stream = asyncio.create_task(asking(app, "/events", began=began))
+        await began.wait()
+        await asyncio.wait([stream], timeout=4 * SMALL.idle_s)
+        app.state.open.set()
+        return await stream
+
+    assert asyncio.run(listened()).body == b"data: 1\n\n"
+
+
 def test_headers_have_a_limit(app: FastAPI) -> None:
     for headers in ([("x", "1" * 2000)], [(f"x{number}", "1") for number in range(20)]):
         refused = ask(app, headers=[*LOCAL, *headers])
@@ -98,7 +110,7 @@ def test_a_person_with_a_token_may_ask_so_often(studio: Studio) -> None:
     assert 90 <= int(refused.headers["retry-after"]) <= 100
     assert ask(app, headers=[*FAR, same]).status == 429, "the same person with another token"
     assert ask(app, headers=[*FAR, other]).status == 200
-    assert ask(app, "/health", headers=FAR).status == 200
+    assert [ask(app, path, headers=FAR).status for path in ("/health", "/ready") * 3] == [200] * 6
 
 
 def test_the_local_user_may_ask_as_often_as_they_like(studio: Studio) -> None:
