@@ -36,11 +36,12 @@ class Everyone(Peers):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """What came back; `whole` when it came to its end."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+    whole: bool
 
     @property
     def json(self) -> Any:
@@ -135,7 +136,8 @@ async def asking(
     assert [message["type"] for message in came].count("http.response.start") == 1, "exactly one answer"
     start = came[0]
     head = {name.decode().lower(): value.decode() for name, value in start["headers"]}
-    return Answer(start["status"], head, b"".join(message.get("body", b"") for message in came[1:]))
+    whole = len(came) > 1 and not came[-1].get("more_body", False)
+    return Answer(start["status"], head, b"".join(message.get("body", b"") for message in came[1:]), whole)
 
 
 def _routes(app: FastAPI) -> None:
