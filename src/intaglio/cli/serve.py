@@ -67,4 +67,4 @@ def serve(
         raise Invalid("a server serves the library of its own machine", hint="Name one here: --library DIR.")
     with open_for_others(app.library, limits=Most(queue=max_queue, pixels=max_pixels)) as studio:
         root = str(studio.root)
-        run(studio, Serving(config, workers=workers, grace=grace), ready=ready)
+        run(studio, Serving(config, workers=workers, grace=grace, log=log), ready=ready)

@@ -33,6 +33,8 @@ class Metrics:
     """The numbers of one server."""
 
     def __init__(self) -> None:
+        # Else there is a second number for each, which says when it began.
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = prometheus.CollectorRegistry()
         prometheus.ProcessCollector(registry=self.registry)
         self._requests = prometheus.Counter(

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from intaglio.core.errors import Invalid, Unavailable
+from intaglio.studio.logs import Style
 from intaglio.studio.open import Studio
 from intaglio.web import events
 from intaglio.web.app import Config, create_app
@@ -26,11 +27,12 @@ LONGEST_HEAD = 32 * 1024
 @dataclass(frozen=True)
 class Serving:
     """How a server runs: `workers` processes of its own (0: somebody else runs them), and how long they get at the end
-    to finish what they are at, in seconds, before it goes back into the queue."""
+    to finish what they are at, in seconds, before it goes back into the queue. `log`: how workers tell what they do."""
 
     config: Config
     workers: int = 1
     grace: float = 10.0
+    log: Style = "text"
 
 
 class _Server(uvicorn.Server):
@@ -58,7 +60,8 @@ def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> 
         )
     listener = _listening(config)
     config = replace(config, port=listener.getsockname()[1])
-    supervisor = Supervisor(studio.root, workers=serving.workers) if serving.workers else None
+    options = ("--log", serving.log)
+    supervisor = Supervisor(studio.root, workers=serving.workers, options=options) if serving.workers else None
     app = create_app(studio, config, supervisor)
     server = _Server(
         app,

@@ -114,7 +114,8 @@ def test_what_went_wrong_inside_is_told_once_with_the_id_of_the_request(studio: 
             logging.getLogger("intaglio.anything").warning("before it broke")
             raise RuntimeError("token=abcdefgh is wrong")
 
-        assert running.get("/broken", **{"X-Request-ID": "b1"}).status_code == 500
+        answer = running.get("/broken", **{"X-Request-ID": "b1"})
+        assert (answer.status_code, answer.headers["X-Request-ID"]) == (500, "b1")
         told = line(said, route="/broken", status=500)
         inside = line(said, message="before it broke")
     assert told["level"] == "error"
