@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
+from starlette.convertors import PathConvertor, register_url_convertor
 
 from intaglio.api import describe
 from intaglio.api.routes import NOUNS, ROUTES
@@ -44,6 +45,15 @@ What takes long is done by a worker: a task is followed by its id, any other cal
 told about, as they happen, at `/api/events`."""
 
 
+class _Reference(PathConvertor):
+    """A name of any form in a path: it may have slashes. What begins with "-/" is a verb without one."""
+
+    regex = "(?!-/).*"
+
+
+register_url_convertor("reference", _Reference())
+
+
 @dataclass(frozen=True)
 class Config:
     """How a server is reached. `hosts` are the names it answers to beside its own address."""
@@ -69,6 +79,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # one address for one thing, and none that is made of what a request says
         openapi_tags=[{"name": noun, "description": describe.noun(noun)} for noun in NOUNS],
     )
     _ = studio.parts.types  # found once, for every request
@@ -77,7 +88,8 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         app.include_router(router.router)
     for route in ROUTES:
         # What the document says of them is written from the table, by `openapi`.
-        app.add_api_route(f"/api{route.path}", endpoint(route), methods=[route.method], include_in_schema=False)
+        path = f"/api{route.path.replace(':path}', ':reference}')}"
+        app.add_api_route(path, endpoint(route), methods=[route.method], include_in_schema=False)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI documents it
     manual.install(app)
     errors.install(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from intaglio.core.errors import Invalid, InvalidRecord
 from intaglio.core.wire import from_wire
 
 _SEVERAL = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+# As JSON has it: Python takes more for one (1_0, nan).
+_NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -72,7 +75,8 @@ def _texts(name: str, hint: Any, texts: Sequence[str]) -> Any:
             raise Invalid(f"{name} is {text[:40]!r}", hint="Give true or false.")
         return _TRUTH[text.lower()]
     if hint is int:
-        if not (text.removeprefix("-").isdecimal() and text.isascii() and len(text) < 17):
+        digits = text.removeprefix("-")
+        if not (digits.isdecimal() and digits.isascii() and len(digits) < 17):
             raise Invalid(f"{name} is {text[:40]!r}", hint="Give a whole number.")
         return int(text)
     if hint is float:
@@ -81,10 +85,9 @@ def _texts(name: str, hint: Any, texts: Sequence[str]) -> Any:
 
 
 def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise Invalid(f"{name} is {text[:40]!r}", hint="Give a number.") from None
+    if not _NUMBER.fullmatch(text):
+        raise Invalid(f"{name} is {text[:40]!r}", hint="Give a number.")
+    return float(text)
 
 
 def _without_none(hint: Any) -> Any:

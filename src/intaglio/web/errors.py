@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from intaglio.core.errors import IntaglioError, TooMany, Unauthorized, http_status
 from intaglio.core.facts import facts
@@ -22,6 +23,7 @@ from intaglio.web.headers import secure
 
 LONGEST = 2000
 _log = logging.getLogger("intaglio.web")
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 # What pydantic calls a problem, in plain words.
 _PROBLEMS = {
     "missing": "is missing",
@@ -97,11 +99,20 @@ async def _of_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return answer(404, "not_found", f"no address {path!r}", "See what there is at /docs.", headers=headers)
     if error.status_code == 405:
-        allowed = (headers or {}).get("Allow", "")
-        hint = f"It takes: {allowed}." if allowed else "See what there is at /docs."
-        return answer(405, "method", f"{path!r} takes no {request.method[:20]}", hint, headers=headers)
+        allowed = ", ".join(_methods(request))
+        headers = {"Allow": allowed}
+        return answer(
+            405, "method", f"{path!r} takes no {request.method[:20]}", f"It takes: {allowed}.", headers=headers
+        )
     code = "invalid" if error.status_code < 500 else "internal"
     return answer(error.status_code, code, error.detail.lower(), "See what it takes at /docs.", headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What an address takes: of one that several routes are at, what each of them does."""
+    scopes = [{**request.scope, "method": method} for method in _METHODS]
+    routes = request.app.router.routes
+    return [each["method"] for each in scopes if any(route.matches(each)[0] is Match.FULL for route in routes)]
 
 
 async def _of_validation(request: Request, error: Exception) -> Response:
@@ -123,7 +134,10 @@ async def _of_system(request: Request, error: Exception) -> Response:
 async def _bug(request: Request, error: Exception) -> Response:
     number = report(error)
     hint = f"Report it, with what the server's log says of {number}."
-    return answer(500, "internal", "Intaglio failed at this request", hint, {"report": number})
+    # It is made outside of whatever else gives every answer the id of its request.
+    name = request.scope.get("state", {}).get("request_id")
+    headers = {"X-Request-ID": str(name)} if name else None
+    return answer(500, "internal", "Intaglio failed at this request", hint, {"report": number}, headers)
 
 
 def report(error: Exception) -> str:

@@ -26,6 +26,7 @@ from intaglio.studio.open import Studio
 from intaglio.web import previews
 from intaglio.web.access import Principal, needs, principal_of
 from intaglio.web.hub import PAGE, Hub, line
+from intaglio.web.openapi import refusals
 
 HEARTBEAT_S = 15.0
 # A client that takes nothing for so long is cut off; it goes on from its last id when it comes back.
@@ -212,11 +213,20 @@ _TOLD: dict[int | str, dict[str, Any]] = {
                 "example": 'id: 17\nevent: task.done\ndata: {"kind":"notice","number":17,"what":"task.done",...}\n\n',
             }
         },
-    }
+    },
+    **refusals(401, 403, 413, 422, 429, 500, 503),
 }
 
 
-@router.get("/api/events", status_code=200, response_class=EventStream, responses=_TOLD, dependencies=_READERS)
+@router.get(
+    "/api/events",
+    operation_id="events",
+    summary="What happens, as it happens.",
+    status_code=200,
+    response_class=EventStream,
+    responses=_TOLD,
+    dependencies=_READERS,
+)
 async def events(
     request: Request,
     after: _After = None,
@@ -232,10 +242,13 @@ async def events(
 
 @router.get(
     "/api/tasks/{task}/events",
+    operation_id="tasks_events",
+    tags=["tasks"],
+    summary="What happens to one task, as it happens.",
     status_code=200,
     response_class=EventStream,
-    responses=_TOLD,
-    dependencies=[Depends(needs("read"))],
+    responses={**_TOLD, 204: {"description": "It is over, and Last-Event-ID was its last line."}, **refusals(404, 409)},
+    dependencies=_READERS,
 )
 async def task_events(
     request: Request,

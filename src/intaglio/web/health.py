@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from intaglio.core.errors import IntaglioError, Unauthorized
 from intaglio.web.access import needs, principal_of
+from intaglio.web.openapi import refusals
 
 DATABASE_S = 1.0
 # Below it, runs would soon fail half-way.
@@ -24,22 +25,41 @@ FRESH_S = 1.0
 router = APIRouter(tags=["server"])
 _log = logging.getLogger("intaglio.web")
 
-_NUMBERS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
-_NOT_READY: dict[int | str, dict[str, Any]] = {
+
+def _told(**more: Any) -> dict[str, Any]:
+    """What the document says of an answer with a status."""
+    words = {"status": {"type": "string", "description": "How it is, in a word."}, **more}
+    return {"application/json": {"schema": {"type": "object", "required": ["status"], "properties": words}}}
+
+
+_REFUSED = refusals(401, 403, 413, 429)
+_NUMBERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The numbers.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    **_REFUSED,
+    **refusals(500, 503),
+}
+_LIVES: dict[int | str, dict[str, Any]] = {200: {"description": "It lives.", "content": _told()}, **_REFUSED}
+_READY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "It is of use.", "content": _told()},
     503: {
         "description": "Not of use now; the reasons are told to the local user and to who holds a token.",
-        "content": {"application/json": {"example": {"status": "not ready", "reasons": ["the worker is not running"]}}},
-    }
+        "content": _told(reasons={"type": "array", "description": "Why not.", "items": {"type": "string"}}),
+    },
+    **_REFUSED,
 }
 
 
-@router.get("/health")
+@router.get(
+    "/health", operation_id="health", summary="Whether the server lives.", response_model=None, responses=_LIVES
+)
 async def health() -> dict[str, str]:
     """The process lives and answers. Needs no token."""
     return {"status": "ok"}
 
 
-@router.get("/ready", responses=_NOT_READY)
+@router.get(
+    "/ready", operation_id="ready", summary="Whether the server is of use.", response_model=None, responses=_READY
+)
 async def ready(request: Request) -> Response:
     """Whether work can be taken in and carried out: the database answers, the disk has space, the worker lives."""
     reasons = await _reasons(request.app)
@@ -49,7 +69,13 @@ async def ready(request: Request) -> Response:
     return JSONResponse(body, status_code=503 if reasons else 200, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/metrics", responses=_NUMBERS, response_class=Response)
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="The server's numbers.",
+    responses=_NUMBERS,
+    response_class=Response,
+)
 async def metrics(request: Request, _: Annotated[object, Depends(needs("read"))]) -> Response:
     """The server's numbers, in the format of Prometheus."""
     written = await to_thread.run_sync(request.app.state.metrics.written)

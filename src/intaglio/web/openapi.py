@@ -13,6 +13,7 @@ from intaglio.api.schema import Schema, Schemas
 from intaglio.core.errors import HTTP_STATUSES, IntaglioError
 from intaglio.core.job import Job
 from intaglio.core.wire import to_wire
+from intaglio.web.idempotency import KEY, LONGEST_KEY
 
 ERROR: Schema = {
     "type": "object",
@@ -70,7 +71,7 @@ IDEMPOTENCY_KEY: Schema = {
     "required": False,
     "description": "A name of your choice for this request. Sent again with the same key, it is not done twice: the "
     "first answer comes back. Kept for a day.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": f"^{KEY}$"},
 }
 
 

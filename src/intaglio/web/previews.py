@@ -19,11 +19,13 @@ from intaglio.core.progress import Progress
 from intaglio.core.signing import check, sign
 from intaglio.studio import progress
 from intaglio.studio.tasks import TaskView
+from intaglio.web.openapi import refusals
 
 # How long an address works, in seconds.
 LIFE_S = 60
 
 router = APIRouter(tags=["previews"])
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
 # Of this process: addresses of another, or of an earlier one, are nobody's.
 _secret = secrets.token_bytes(32)
 
@@ -42,7 +44,17 @@ def addressed(app: FastAPI, result: Any) -> Any:
     return result
 
 
-@router.get("/api/previews/{token}", name="preview", summary="The picture of how a running task stands.")
+@router.get(
+    "/api/previews/{token}",
+    name="preview",
+    operation_id="previews_get",
+    summary="The picture of how a running task stands.",
+    response_class=Response,
+    responses={
+        200: {"description": "The picture.", "content": {"image/png": _PICTURE, "image/jpeg": _PICTURE}},
+        **refusals(401, 403, 404, 413, 422, 429, 500, 503),
+    },
+)
 def preview(
     request: Request, token: Annotated[str, Path(description="What the address ends in; good for a minute.")]
 ) -> Response:
