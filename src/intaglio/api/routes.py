@@ -59,8 +59,9 @@ class Route:
     `work`: it is carried out by a worker as a job. `names`: what the members are called where the verb gives a tuple,
     or a list of them. `cursor`: the field of an item (or "" for the item itself) that asks for the page after it, as
     `before`; None: not in pages. `folder`: the parameter that names a folder to write into; over HTTP, the answer is
-    those files in a zip. `aside`: parameters that only a caller in the same process can give. `shown_once`: the answer
-    holds a secret, which is kept nowhere.
+    those files in a zip. `whole`: it is short, and done in one transaction with the answer that is kept for who asks
+    again: nothing is done twice, even when the server was killed in between. `aside`: parameters that only a caller in
+    the same process can give. `shown_once`: the answer holds a secret, which is kept nowhere.
     """
 
     verb: str
@@ -74,6 +75,7 @@ class Route:
     folder: str = ""
     aside: tuple[str, ...] = ()
     shown_once: bool = False
+    whole: bool = False
 
     @property
     def noun(self) -> str:
@@ -186,13 +188,15 @@ _VERSIONS = (
     Route("versions.grade", "GET", "/versions/{reference:path}/grade", "read"),
     Route("versions.export", "GET", "/versions/{reference:path}/export", "read", folder="folder"),
     Route("versions.reproduce", "POST", "/versions/{reference:path}/reproduce", "run", work=True, status=202),
-    Route("versions.roll_back", "POST", "/versions/{reference:path}/roll-back", "run", status=201, names=_KEPT),
-    Route("versions.annotate", "POST", "/versions/{reference:path}/annotate", "run"),
-    Route("versions.comment", "POST", "/versions/{reference:path}/comment", "run"),
-    Route("versions.tag", "POST", "/versions/{reference:path}/tag", "run"),
+    Route(
+        "versions.roll_back", "POST", "/versions/{reference:path}/roll-back", "run", status=201, names=_KEPT, whole=True
+    ),
+    Route("versions.annotate", "POST", "/versions/{reference:path}/annotate", "run", whole=True),
+    Route("versions.comment", "POST", "/versions/{reference:path}/comment", "run", whole=True),
+    Route("versions.tag", "POST", "/versions/{reference:path}/tag", "run", whole=True),
     Route("versions.approve", "POST", "/versions/{reference:path}/approve", "approve"),
-    Route("versions.reject", "POST", "/versions/{reference:path}/reject", "approve"),
-    Route("versions.legacy", "POST", "/versions/{reference:path}/legacy", "approve"),
+    Route("versions.reject", "POST", "/versions/{reference:path}/reject", "approve", whole=True),
+    Route("versions.legacy", "POST", "/versions/{reference:path}/legacy", "approve", whole=True),
     Route("versions.find", "GET", "/versions/{reference:path}", "read", names=_KEPT),
 )
 _VARIATIONS = (
@@ -256,7 +260,7 @@ _JOBS = (
 )
 _TOKENS = (
     Route("tokens.list", "GET", "/tokens", "admin"),
-    Route("tokens.create", "POST", "/tokens", "admin", status=201, shown_once=True),
+    Route("tokens.create", "POST", "/tokens", "admin", status=201, shown_once=True, whole=True),
     Route("tokens.revoke", "POST", "/tokens/{id}/revoke", "admin"),
 )
 _WEBHOOKS = (

@@ -19,6 +19,7 @@ _GET = _ALL.where(*_MINE)
 _ADD = insert(idempotency)
 _SET = update(idempotency).where(*_MINE)
 _REMOVE = delete(idempotency).where(*_MINE)
+_RELEASE = delete(idempotency).where(idempotency.c.status == 0)
 _PURGE = delete(idempotency).where(idempotency.c.created < bindparam("before"))
 
 
@@ -36,12 +37,14 @@ class Idempotency:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin(self, person: str, key: str, request: str) -> Answer | None:
+    def begin(self, person: str, key: str, request: str, forget_before: str = "") -> Answer | None:
         """The answer that this request (its digest) had before; None for a new one, whose key is taken from now on.
 
-        Raises Conflict when the key came with another request, or that one has no answer yet; Damaged.
+        What was begun before the time `forget_before` is forgotten. Raises Conflict when the key came with another
+        request, or that one has no answer yet; Damaged.
         """
         with self._database.write() as connection:
+            connection.execute(_PURGE, {"before": forget_before})
             row = _found(connection, person, key)
             if row is None:
                 columns = {"person": person, "key": key, "request": request, "status": 0, "created": now()}
@@ -69,10 +72,10 @@ class Idempotency:
         with self._database.write() as connection:
             connection.execute(_REMOVE, {"who": person, "wanted": key})
 
-    def purge(self, before: str) -> int:
-        """Forget what was begun before a time; how many there were."""
+    def release(self) -> int:
+        """Let every key be free again whose request has no answer: whoever was at it is gone. How many there were."""
         with self._database.write() as connection:
-            return connection.execute(_PURGE, {"before": before}).rowcount
+            return connection.execute(_RELEASE).rowcount
 
 
 def broken_answers(connection: Connection) -> Iterator[tuple[str, str]]:

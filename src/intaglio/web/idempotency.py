@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -12,11 +14,13 @@ from starlette.responses import Response, StreamingResponse
 from intaglio.api.routes import SAID
 from intaglio.core.canonical import digest_bytes
 from intaglio.core.errors import Conflict, Invalid
+from intaglio.studio import clock
 from intaglio.studio.open import Studio
 from intaglio.web.access import Principal
 from intaglio.web.errors import error_response
 
 LONGEST_KEY = 200
+KEPT = timedelta(days=1)
 KEY = f"[!-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?"
 _KEPT_HEADERS = ("location", "content-type", SAID.lower())
 _SHOWN = Conflict(
@@ -34,12 +38,14 @@ def once(
     called: Callable[[Given], Response],
     *,
     shown_once: bool = False,
+    whole: bool = False,
 ) -> Response:
     """The answer of `called`, or the one it gave when this person sent the same Idempotency-Key before.
 
     Answers are kept for a day; what was refused may be sent again. `called` may give the answer in the transaction that
-    does what was asked for: then nothing that was done lacks its answer, even when the server is killed. What is
-    `shown_once` is not kept; who asks for it again is told that it was done.
+    does what was asked for: then nothing that was done lacks its answer, even when the server is killed. With `whole`
+    all of `called` is that transaction. What is `shown_once` is not kept; who asks for it again is told that it was
+    done.
     Raises Conflict when the key came with another request, or the first one is still at work.
     """
     key = request.headers.get("idempotency-key")
@@ -50,7 +56,7 @@ def once(
     studio: Studio = request.app.state.studio
     answers = studio.parts.idempotency
     what = digest_bytes(b"\0".join([request.method.encode(), str(request.url.path).encode(), body]))
-    kept = answers.begin(principal.person, key, what)
+    kept = answers.begin(principal.person, key, what, clock.written(datetime.now(UTC) - KEPT))
     if kept is not None:
         headers, text = json.loads(kept.body)
         return Response(text, status_code=kept.status, headers={**headers, "Idempotency-Replayed": "true"})
@@ -63,11 +69,12 @@ def once(
         answers.finish(principal.person, key, told.status_code, _written(told))
 
     try:
-        response = called(keep)
+        with studio.parts.database.write() if whole else nullcontext():
+            response = called(keep)
+            keep(response)
     except BaseException:
         answers.forget(principal.person, key)
         raise
-    keep(response)
     return response
 
 

@@ -61,7 +61,7 @@ def _respond(route: Route, request: Request, principal: Principal, body: bytes) 
 
     if route.method != "POST":
         return called(lambda response: None)
-    return once(request, principal, body, called, shown_once=route.shown_once)
+    return once(request, principal, body, called, shown_once=route.shown_once, whole=route.whole)
 
 
 def _called(route: Route, request: Request, principal: Principal, given: dict[str, Any], answered: Given) -> Response:

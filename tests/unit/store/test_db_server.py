@@ -314,14 +314,21 @@ class TestIdempotency:
         with pytest.raises(NotFound):
             library.idempotency.finish("Eve", "k", 200, b"")
 
-    def test_what_is_old_is_purged(self, library: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_is_old_is_forgotten(self, library: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
         for time in ("2026-11-20", "2026-11-21", "2026-11-22"):
             monkeypatch.setattr("intaglio.store.idempotency.now", lambda time=time: time)
             library.idempotency.begin("Ada", time, "request")
-        assert library.idempotency.purge("2026-11-21") == 1
-        assert library.idempotency.begin("Ada", "2026-11-20", "request") is None
+        assert library.idempotency.begin("Ada", "2026-11-20", "request", "2026-11-21") is None
         with pytest.raises(Conflict):
-            library.idempotency.begin("Ada", "2026-11-21", "request")
+            library.idempotency.begin("Ada", "2026-11-21", "request", "2026-11-21")
+
+    def test_keys_without_an_answer_are_let_go_of_and_the_others_kept(self, library: Stores) -> None:
+        for key in ("answered", "killed"):
+            library.idempotency.begin("Ada", key, "request")
+        library.idempotency.finish("Ada", "answered", 200, b"this")
+        assert library.idempotency.release() == 1
+        assert library.idempotency.begin("Ada", "answered", "request") == Answer(200, b"this")
+        assert library.idempotency.begin("Ada", "killed", "request") is None
 
     def test_of_many_threads_at_once_one_does_it(self, library: Stores) -> None:
         together = threading.Barrier(8)
