@@ -17,7 +17,7 @@ from intaglio.studio.parts import Parts
 MOST = 100
 MOST_EVENTS = 50
 LONGEST_ADDRESS = 2000
-MOST_WAITING = 1000
+MOST_WAITING = 100
 # What the journal calls a trial; it goes to the one webhook it is about, whatever that wants to hear.
 TEST = "webhook.test"
 # What the lines of the journal begin with.
@@ -26,7 +26,7 @@ FAMILIES = ("task", "version", "workflow", "variation", "job")
 
 @dataclass(frozen=True)
 class Hook:
-    """A webhook as it is shown, without its secret. `waiting` is how many lines it is yet to be told, as far as 1000.
+    """A webhook as it is shown, without its secret. `waiting` is how many lines it is yet to be told, as far as 100.
 
     The rest is as in the record: see `core.webhook.Webhook`.
     """

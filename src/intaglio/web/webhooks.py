@@ -16,9 +16,12 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
+from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 
 from intaglio.core.canonical import canonical
@@ -30,6 +33,8 @@ from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.webhooks import to_tell
 from intaglio.web.hub import Hub
+
+T = TypeVar("T")
 
 TIMEOUT_S = 10.0
 # Seconds until one that refused is tried again, by how often it did; then the last, again and again.
@@ -67,6 +72,8 @@ class Teller:
         self._parts = hub.studio.parts
         self._now = now
         self._client = httpx2.AsyncClient(follow_redirects=False, trust_env=False, timeout=TIMEOUT_S)
+        # Not those of the streams: a write waits for other writers, and streams are not to wait with it.
+        self._threads = CapacityLimiter(4)
         self._looked: dict[str, int] = {}
         self._telling: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -117,7 +124,7 @@ class Teller:
         """Begin with each webhook that is due; how long to wait then."""
         self._telling = {id: task for id, task in self._telling.items() if not task.done()}
         try:
-            hooks = await self._hub.read(self._parts.webhooks.list)
+            hooks = await self._do(self._parts.webhooks.list)
         except IntaglioError as error:
             _log.error("the webhooks cannot be read: %s", error)
             return AFTER_FAILURE_S
@@ -133,7 +140,7 @@ class Teller:
         try:
             after = max(hook.delivered, self._looked.get(hook.id, 0))
             while not self._stopping.is_set():
-                lines, looked = await self._hub.read(to_tell, self._parts, hook, after, PAGE)
+                lines, looked = await self._do(to_tell, self._parts, hook, after, PAGE)
                 for line in lines:
                     if not await self._sent(hook, line):
                         return
@@ -154,7 +161,7 @@ class Teller:
 
     async def _sent(self, hook: Webhook, line: Notice) -> bool:
         """Send one line, and write down whether it was taken. Raises NotFound when the webhook is gone."""
-        current = await self._hub.read(self._parts.webhooks.get, hook.id)
+        current = await self._do(self._parts.webhooks.get, hook.id)
         if current.paused or self._stopping.is_set():
             return False
         refusal = await self._refusal(current, line)
@@ -185,7 +192,11 @@ class Teller:
         )
 
     async def _keep(self, hook: Webhook, **changes: object) -> Webhook:
-        return await self._hub.read(self._parts.webhooks.change, hook.id, **changes)
+        return await self._do(self._parts.webhooks.change, hook.id, **changes)
+
+    async def _do(self, function: Callable[..., T], *arguments: object, **named: object) -> T:
+        """What blocks, off the event loop."""
+        return await to_thread.run_sync(partial(function, *arguments, **named), limiter=self._threads)
 
     async def _refusal(self, hook: Webhook, line: Notice) -> str:
         """Send one line; why it was not taken, "" when it was."""

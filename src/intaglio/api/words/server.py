@@ -60,7 +60,7 @@ SERVER: Mapping[str, str] = {
     "Hook.id": "Id of the webhook, `hook-<hex>`.",
     "Hook.address": "The address that is told, `https://host/path`.",
     "Hook.events": "Words, or their beginnings, that are told, as in `task.done` or `version.`; empty for all.",
-    "Hook.waiting": "How many lines it is yet to be told, counted up to 1000.",
+    "Hook.waiting": "How many lines it is yet to be told, counted up to 100.",
     "Webhook.kind": "Always `webhook`.",
     "Webhook.id": "Id of the webhook, `hook-<hex>`.",
     "Webhook.address": "The address that is told, `https://host/path`.",
