@@ -44,7 +44,7 @@ def test_what_is_no_clean_json_is_refused(case: str) -> None:
     with pytest.raises(Invalid) as refused:
         read_json(HOSTILE[case])
     assert len(str(refused.value)) < 300
-    assert "sys.set_int" not in str(refused.value)
+    assert not any(python in str(refused.value) for python in ("sys.set_int", "utf-8-sig"))
 
 
 def test_it_says_how_to_send_a_seed() -> None:
