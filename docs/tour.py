@@ -8,13 +8,16 @@ are followed: where a document shows a task's id and this run made another, the 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +25,10 @@ ROOT = Path(__file__).resolve().parents[1]
 _BLOCK = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 _HOME = "/home/mara/campaign"  # what a document calls the folder that its commands are run in
-# What a later command may name: tasks, variations, digests.
-_NAMED = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|blake3:[0-9a-f]{12,64}")
+# What a later command may name: tasks, variations, digests, tokens, uploads.
+_NAMED = re.compile(r"\d{8}-\d{6}-[0-9a-f]{8}|blake3:[0-9a-f]{12,64}|intaglio_[\w-]{40,}|upload:[0-9a-f]{32}")
+# Where a document says its server is.
+_PORT = "8470"
 # Errors and warnings, each with the lines that belong to it; progress is not shown.
 _SAID = re.compile(r"^(?:error|warning): .*\n(?:  .*\n)*", re.MULTILINE)
 
@@ -53,14 +58,47 @@ def play(path: Path, folder: Path) -> Iterator[Done]:
     environment |= {"INTAGLIO_AUTHOR": "Mara"}
     environment.pop("INTAGLIO_LIBRARY", None)
     ours: dict[str, str] = {}
-    for written, shown in _COMMAND.findall("".join(_BLOCK.findall(path.read_text(encoding="utf-8")))):
-        command = _with(ours, written)
-        done = subprocess.run(
-            shlex.split(command), cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        said = "".join(_SAID.findall(done.stderr)) + done.stdout
-        ours |= dict(zip(_NAMED.findall(shown), _NAMED.findall(said), strict=False))
-        yield Done(written, command, shown, said, done.returncode, done.stderr)
+    port = _free_port()
+    with ExitStack() as servers:
+        for written, shown in _COMMAND.findall("".join(_BLOCK.findall(path.read_text(encoding="utf-8")))):
+            command = _with(ours, written)
+            run = command.replace(_PORT, port)
+            if run.endswith(" &"):
+                said, code, errors = servers.enter_context(_served(run, port, folder, environment)), 0, ""
+            else:
+                done = subprocess.run(
+                    shlex.split(run), cwd=folder, env=environment, capture_output=True, text=True, check=False
+                )
+                said, code = "".join(_SAID.findall(done.stderr)) + _indented(done.stdout), done.returncode
+                errors = done.stderr
+            said = said.replace(port, _PORT)
+            ours |= dict(zip(_NAMED.findall(shown), _NAMED.findall(said), strict=False))
+            yield Done(written, command, shown, said, code, errors)
+
+
+@contextmanager
+def _served(command: str, port: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+    """A server that runs on while the commands after it do, and what it says when it can be reached."""
+    words = [*shlex.split(command.removesuffix(" &")), "--port", port]
+    with subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline()
+        finally:
+            server.terminate()
+
+
+def _free_port() -> str:
+    """A port that nobody listens on; a document's own server has the usual one."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return str(found.getsockname()[1])
+
+
+def _indented(said: str) -> str:
+    """What a command printed; JSON that a server sent on one line is set out for people."""
+    if not said.startswith(("{", "[")) or said.count("\n") > 1:
+        return said
+    return json.dumps(json.loads(said), indent=2, ensure_ascii=False) + "\n"
 
 
 def _with(ours: dict[str, str], text: str) -> str:

@@ -16,6 +16,9 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TOURS = [path for path in DOCUMENTS if tour.has_tour(path)]
 # What differs from run to run: digests, task ids, executed seeds, times, sizes on disk.
 VARYING = (
+    (r"intaglio_[\w-]{43}", "<token>"),
+    (r"upload:[0-9a-f]{32}", "<upload>"),
+    (r'"(size|number)": \d+', r'"\1": <number>'),
     (r"blake3:[0-9a-f]{64}", "<digest>"),
     (r"blake3:[0-9a-f]{12}", "<short>"),
     (r"\d{8}-\d{6}-[0-9a-f]{8}", "<task>"),
