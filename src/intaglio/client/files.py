@@ -13,29 +13,48 @@ from typing import Any
 from intaglio.client.connection import Connection
 from intaglio.core.asset import ADDRESS, Asset
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import Conflict, InvalidRecord, NotFound, ServerGone
+from intaglio.core.errors import InvalidRecord, NotFound, ServerGone
 from intaglio.core.wire import from_wire
 from intaglio.core.workflow import Workflow
 from intaglio.studio.documents import SUFFIXES, read_workflow
-from intaglio.studio.files import expanded, is_file, write_whole
+from intaglio.studio.files import expanded, is_file, write_into
 
 # What a call gives beside the files it writes.
 RESULT = "result.json"
 
 
-def sent(line: Connection, value: str | Path) -> str:
-    """What the server is to understand by a word: a file or folder of this machine is uploaded, a name stays."""
+def sent(line: Connection, value: str | Path, names: dict[str, str]) -> str:
+    """What the server is to understand by a word: a file or folder of this machine is uploaded, a name stays.
+
+    `names` gets what the server calls it, and what it is called here.
+    """
     path = expanded(value)
     if isinstance(value, str) and not is_path(value):
         return value
     if path.is_dir():
         with tempfile.TemporaryDirectory(prefix="intaglio-") as folder:
-            return _upload(line, packed(path, Path(folder)), {"unpack": "true"})
+            reference = _upload(line, packed(path, Path(folder)), {"unpack": "true"})
+        place = reference.removesuffix(".zip")
+        names[f"{place}/{_folder_name(path)}"] = names[place] = names[reference] = os.fspath(value)
+        return reference
     if not path.is_file():
         if isinstance(value, str):
             return value
         raise NotFound("file", str(path))
-    return _upload(line, path, {})
+    reference = _upload(line, path, {})
+    names[reference] = os.fspath(value)
+    return reference
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """JSON values, or the words of an error, with what was uploaded called what it is called here."""
+    if isinstance(value, str):
+        for reference in sorted(names, key=len, reverse=True):
+            value = value.replace(reference, names[reference])
+        return value
+    if isinstance(value, dict):
+        return {name: renamed(item, names) for name, item in value.items()}
+    return type(value)(renamed(item, names) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 def is_path(text: str) -> bool:
@@ -49,35 +68,32 @@ def is_path(text: str) -> bool:
 
 def packed(folder: Path, into: Path) -> Path:
     """A folder as one zip, stored as it is."""
-    target = into / f"{folder.absolute().name or 'folder'}.zip"
+    name = _folder_name(folder)
+    target = into / f"{name}.zip"
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-            archive.write(path, path.relative_to(folder).as_posix())
+            archive.write(path, (name / path.relative_to(folder)).as_posix())
     return target
 
 
-def unpacked(archive: Path, folder: Path) -> tuple[list[Path], bytes]:
-    """Write the files of a zip from the server into a folder; their paths, and the result that lies beside them if any.
+def _folder_name(folder: Path) -> Path:
+    return Path(folder.absolute().name or "folder")
 
-    What is there already stays when it is the same, as a local export does. Raises Conflict for other content.
-    """
-    written, result = [], b""
-    folder.mkdir(parents=True, exist_ok=True)
+
+def unpacked(archive: Path, folder: Path) -> tuple[list[Path], bytes]:
+    """Write the files of a zip from the server into a folder, as `write_into` does; their paths, and the result that
+    lies beside them if any."""
+    files, result = dict[str, bytes](), b""
     with zipfile.ZipFile(archive) as found:
         for info in found.infolist():
             target = folder / info.filename
             if not target.resolve().is_relative_to(folder.resolve()) or info.is_dir():
                 raise ServerGone(f"the server sent a file that would lie outside the folder: {info.filename[:80]!r}")
-            data = found.read(info)
             if info.filename == RESULT:
-                result = data
-                continue
-            if target.exists() and target.read_bytes() != data:
-                raise Conflict(f"{target} is there already, with other content", hint="Choose another folder.")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, data)
-            written.append(target)
-    return written, result
+                result = found.read(info)
+            else:
+                files[info.filename] = found.read(info)
+    return write_into(folder, files), result
 
 
 def fetched(

@@ -111,16 +111,17 @@ class Steps:
         if isinstance(happened, Progress):
             self._tell(happened.task, happened.step, happened.done, happened.total)
         elif happened.what == LOGGED and happened.facts.get("what") in ENDED:
-            self._tell(happened.subject, str(happened.facts["step"]), 1, 1)
+            reused = happened.facts["what"] == "reused"
+            self._tell(happened.subject, str(happened.facts["step"]), 1, 1, reused=reused)
             self._ended.add((happened.subject, str(happened.facts["step"])))
         elif happened.what == LOGGED and happened.facts.get("what") == attempt.STARTED:
             self._told, self._ended = {}, set()
 
-    def _tell(self, task: str, step_id: str, done: int, total: int) -> None:
+    def _tell(self, task: str, step_id: str, done: int, total: int, *, reused: bool = False) -> None:
         key, steps = (task, step_id), self._plan(task) if task else {}
         if step_id not in steps or key in self._ended:
             return
-        if key not in self._told and total:
+        if key not in self._told and total and not reused:
             self._watch.progress(steps[step_id], 0, 0)
         if self._told.get(key) != (done, total):
             self._told[key] = (done, total)

@@ -17,6 +17,7 @@ from intaglio.core.errors import IntaglioError, InvalidRecord, ServerGone
 from intaglio.core.job import Job
 from intaglio.core.nodetype import NodeType
 from intaglio.core.wire import from_wire, hints_of, to_wire
+from intaglio.studio.files import expanded
 
 
 class Noun:
@@ -40,23 +41,33 @@ class Noun:
         raise AttributeError(f"a studio's {self._noun} have no {name!r}")
 
     def _call(self, route: Route, /, *positional: Any, **named: Any) -> Any:
-        given = bound(route, positional, named)
+        names: dict[str, str] = {}
+        try:
+            return self._called(route, bound(route, positional, named), names)
+        except IntaglioError as error:
+            vars(error).update(files.renamed(vars(error), names))
+            error.args = files.renamed(error.args, names)
+            raise
+
+    def _called(self, route: Route, given: dict[str, Any], names: dict[str, str]) -> Any:
         ears = {name: given.pop(name) for name in COMPANIONS & given.keys()}
         folder = given.pop(route.folder or "to", None) if route.folder or "to" in route.aside else None
         for name in route.aside:
             given.pop(name, None)
-        words = {name: to_wire(self._sent(route, name, value)) for name, value in given.items() if value is not None}
+        words = {
+            name: to_wire(self._sent(route, name, value, names)) for name, value in given.items() if value is not None
+        }
         path, query, body = addressed(route, words)
         if folder is not None:
-            return self._with_files(route, path, query, body, Path(folder), partial(_told, route, ears))
+            return self._with_files(route, path, query, body, expanded(folder), partial(_told, route, ears))
         answer = self._line.ask(route.method, path, query=query, body=body, hear=partial(_told, route, ears))
         if route.work:
             from intaglio.client.jobs import finished
 
-            return self._read(route, finished(self._line, from_wire(Job, answer), route, ears))
-        return self._read(route, answer)
+            answer = finished(self._line, from_wire(Job, answer), route, ears)
+        return self._read(route, files.renamed(answer, names))
 
-    def _sent(self, route: Route, name: str, value: Any) -> Any:
+    def _sent(self, route: Route, name: str, value: Any, names: dict[str, str]) -> Any:
         """An argument, with the files of this machine that it names sent first."""
         hint = str(route.parameters[name].hint) if name in route.parameters else ""
         if "Workflow" in hint and not isinstance(value, (list, tuple)):
@@ -67,8 +78,8 @@ class Noun:
         if "Path" not in hint:
             return value
         if isinstance(value, (str, Path)):
-            return files.sent(self._line, value)
-        return [files.sent(self._line, each) for each in value]
+            return files.sent(self._line, value, names)
+        return [files.sent(self._line, each, names) for each in value]
 
     @cached_property
     def _images(self) -> Mapping[str, set[str]]:

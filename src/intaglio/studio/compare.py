@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from intaglio.core.errors import Conflict, InvalidImage
+from intaglio.core.errors import InvalidImage
 from intaglio.core.fidelity import SIMILAR_SSIM, Verdict
-from intaglio.store import disk
 from intaglio.store.filehash import hash_open
-from intaglio.studio.files import is_file, write_whole
+from intaglio.studio.files import write_into
 
 if TYPE_CHECKING:
     from intaglio.core.image import Image
@@ -188,17 +186,7 @@ def _written(folder: Path, found: Comparison, old: Image, new: Image) -> tuple[s
     files = {SHEET: encode(side_by_side(old, new, heat, captions=captions, title=_title(found)))}
     if heat is not None:
         files[HEAT] = encode(heat)
-    for name, data in files.items():
-        path = folder / name
-        if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
-            raise Conflict(f"{path} is there already, with other content", hint="Write into an empty folder.")
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise Conflict(f"{folder} is a file", hint="Name a folder.")
-    disk.make_tree(folder)
-    for name, data in files.items():
-        write_whole(folder / name, data)
-    disk.sync_folder(folder)
-    return tuple(str(folder / name) for name in sorted(files))
+    return tuple(sorted(map(str, write_into(folder, files))))
 
 
 def _title(found: Comparison) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import Conflict, Damaged, NotFound
+from intaglio.core.errors import Damaged, NotFound
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
-from intaglio.store import disk
-from intaglio.studio.files import is_file, write_whole
+from intaglio.studio.files import write_into
 from intaglio.studio.inside import INPUTS, RECORD, SIDECAR, as_json, record_of, with_record
 from intaglio.studio.parts import Parts
 
@@ -37,22 +35,7 @@ def export(
     the library lost. Raises Conflict, Damaged.
     """
     snapshot = parts.documents.get(Snapshot, version.snapshot)
-    files = _files(parts, digest, version, snapshot, told)
-    for name, data in files.items():
-        path = folder / name
-        if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
-            raise Conflict(f"{path} is there already, with other content", hint="Export into an empty folder.")
-    folders = sorted({(folder / name).parent for name in files})
-    for each in folders:
-        if os.path.lexists(each) and not each.is_dir():
-            raise Conflict(f"{each} is a file", hint="Export into a folder.")
-    for each in folders:
-        disk.make_tree(each)
-    for name, data in files.items():
-        write_whole(folder / name, data)
-    for each in folders:
-        disk.sync_folder(each)
-    return [folder / name for name in files]
+    return write_into(folder, _files(parts, digest, version, snapshot, told))
 
 
 def seed_record(digest: str, version: Version, snapshot: Snapshot) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 
-from intaglio.core.errors import Invalid, NotFound
+from intaglio.core.errors import Conflict, Invalid, NotFound
 from intaglio.store import disk
 
 UPLOAD = "upload:"
@@ -116,6 +117,29 @@ def placed(given: str | os.PathLike[str], reach: Path | None, kind: str = "file"
     if ".." not in path.parts:
         return path
     return path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+
+
+def write_into(folder: Path, files: Mapping[str, bytes]) -> list[Path]:
+    """Write files that a person asked for into a folder, by their places in it; their paths.
+
+    What is there already stays when it is the same. Raises Conflict, before anything is written, for other content or
+    a file where a folder is to be, StorageFailed.
+    """
+    paths = {folder / name: data for name, data in files.items()}
+    folders = sorted({folder, *(path.parent for path in paths)})
+    for each in folders:
+        if os.path.lexists(each) and not each.is_dir():
+            raise Conflict(f"{each} is a file", hint="Write into a folder.")
+    for path, data in paths.items():
+        if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
+            raise Conflict(f"{path} is there already, with other content", hint="Write into an empty folder.")
+    for each in folders:
+        disk.make_tree(each)
+    for path, data in paths.items():
+        write_whole(path, data)
+    for each in folders:
+        disk.sync_folder(each)
+    return list(paths)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from intaglio.core.errors import Conflict
 from intaglio.core.plan import Plan
 from intaglio.core.record import plain
 from intaglio.core.snapshot import Snapshot
 from intaglio.core.variation import Variation, VariationRemark
 from intaglio.core.variation_rules import target
 from intaglio.core.version import Version
-from intaglio.store import disk
 from intaglio.studio.export import file_names
-from intaglio.studio.files import is_file, write_whole
+from intaglio.studio.files import write_into
 from intaglio.studio.parts import Parts
 from intaglio.studio.vary_check import Checked
 from intaglio.studio.vary_run import CellRun
@@ -153,18 +150,8 @@ def write(parts: Parts, variation: Variation, found: dict[str, Any], folder: Pat
             names[f"{kind[:-1]}{f'-{place + 1}' if place else ''}.{ending}"] = digest
     if pictures:
         names |= _pictures(parts, variation, found)
-    if folder.exists() and not folder.is_dir():
-        raise Conflict(f"{folder} is a file", hint="Write into a folder.")
     held = {name: data if isinstance(data, bytes) else parts.blobs.read(data) for name, data in names.items()}
-    for name, data in held.items():
-        path = folder / name
-        if os.path.lexists(path) and not (is_file(path) and path.read_bytes() == data):
-            raise Conflict(f"{path} is there already, with other content", hint="Write into an empty folder.")
-    disk.make_tree(folder)
-    for name, data in held.items():
-        write_whole(folder / name, data)
-    disk.sync_folder(folder)
-    return [folder / name for name in held]
+    return write_into(folder, held)
 
 
 def _pictures(parts: Parts, variation: Variation, found: dict[str, Any]) -> dict[str, bytes | str]:

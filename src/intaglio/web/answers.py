@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from intaglio.api.routes import Route
 from intaglio.core.wire import to_wire
+from intaglio.studio.files import UPLOAD
+from intaglio.studio.uploads import FOLDER
 
 
 class Json(Response):
@@ -36,7 +38,7 @@ def shaped(route: Route, result: Any) -> Any:
 
 def answer(route: Route, result: Any, request: Request, limit: int | None) -> Response:
     """The answer to a request for a verb that gave `result`; `limit` is the size of the page that was asked for."""
-    value = shaped(route, result)
+    value = uploads_named(request, shaped(route, result))
     if route.work:
         return Json(value, status_code=route.status, headers={"Location": f"/api/jobs/{value['id']}"})
     if not isinstance(value, list):
@@ -47,6 +49,19 @@ def answer(route: Route, result: Any, request: Request, limit: int | None) -> Re
     query = urlencode([*((k, v) for k, v in request.query_params.multi_items() if k != "before"), ("before", before)])
     link = f'<{request.url.path}?{query}>; rel="next"'
     return Json({"items": value, "next": before}, status_code=route.status, headers={"Link": link})
+
+
+def uploads_named(request: Request, value: Any) -> Any:
+    """JSON values with what was uploaded named as it was given, and not by its place on this machine."""
+    return _replaced(value, f"{request.app.state.studio.root / FOLDER}/")
+
+
+def _replaced(value: Any, place: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(place, UPLOAD) if place in value else value
+    if isinstance(value, dict):
+        return {name: _replaced(item, place) for name, item in value.items()}
+    return [_replaced(item, place) for item in value] if isinstance(value, list) else value
 
 
 def _named(route: Route, item: Any) -> Mapping[str, Any]:

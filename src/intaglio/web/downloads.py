@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from starlette.background import BackgroundTask
@@ -31,21 +31,22 @@ class _Outlet:
         return data
 
 
-def zipped(folder: Path, *, name: str) -> Response:
-    """An answer with every file in `folder`, stored as it is; the folder is removed when it was sent."""
+def zipped(folder: Path, *, name: str, first: Sequence[Path] = ()) -> Response:
+    """An answer with every file in `folder`, stored as it is, `first` in that order and then the others; the folder is
+    removed when it was sent."""
     return StreamingResponse(
-        _chunks(folder),
+        _chunks(folder, first),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
         background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
     )
 
 
-def _chunks(folder: Path) -> Iterator[bytes]:
+def _chunks(folder: Path, first: Sequence[Path]) -> Iterator[bytes]:
     try:
         outlet = _Outlet()
         with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # it only writes
-            for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            for path in dict.fromkeys([*first, *sorted(each for each in folder.rglob("*") if each.is_file())]):
                 info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
                 with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
                     while data := source.read(CHUNK):

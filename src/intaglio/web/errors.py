@@ -6,7 +6,8 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from starlette.routing import Match
 from intaglio.core.errors import IntaglioError, TooMany, Unauthorized, http_status
 from intaglio.core.facts import facts
 from intaglio.core.record import Json
+from intaglio.web.answers import uploads_named
 from intaglio.web.headers import secure
 
 LONGEST = 2000
@@ -51,14 +53,16 @@ _PROBLEMS = {
 }
 
 
-def error_response(error: IntaglioError, headers: Mapping[str, str] | None = None) -> Response:
-    """The answer that tells of an error: its status, its way out, and its facts as JSON."""
+def error_response(
+    error: IntaglioError, headers: Mapping[str, str] | None = None, *, named: Callable[[Any], Any] = lambda value: value
+) -> Response:
+    """The answer that tells of an error: its status, its way out, and its facts as JSON, with names as `named` says."""
     more = dict(headers or {})
     if isinstance(error, Unauthorized):
         more.setdefault("WWW-Authenticate", 'Bearer realm="intaglio"')
     if isinstance(error, TooMany):
         more.setdefault("Retry-After", str(max(1, math.ceil(error.after_s))))
-    return answer(http_status(error), error.code, str(error), error.hint, facts(error), more)
+    return answer(http_status(error), error.code, named(str(error)), named(error.hint), named(facts(error)), more)
 
 
 def answer(
@@ -90,7 +94,7 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, IntaglioError)
-    return error_response(error)
+    return error_response(error, named=partial(uploads_named, request))
 
 
 async def _of_http(request: Request, error: Exception) -> Response:

@@ -156,4 +156,4 @@ def _files(route: Route, studio: Studio, given: dict[str, Any]) -> Response:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return zipped(folder, name=f"{route.noun}-{route.name}.zip")
+    return zipped(folder, name=f"{route.noun}-{route.name}.zip", first=result if route.folder else ())
