@@ -21,7 +21,9 @@ from typing import Any, Self
 from blake3 import blake3
 
 from intaglio.core.canonical import PREFIX
+from intaglio.core.codec import encode
 from intaglio.core.errors import Invalid, NotFound, TooLarge, TooMany
+from intaglio.core.job import JobStatus
 from intaglio.store import disk
 from intaglio.studio import clock
 from intaglio.studio.filenames import fit
@@ -35,6 +37,9 @@ KEPT_S = 3600.0
 MOST_BYTES = 256 * 2**30
 _LOOK_EVERY = 64 * 2**20
 _REFERENCE = re.compile(UPLOAD + r"([0-9a-f]{32})/([^/\x00]{1,255})\Z")
+_NAMED = re.compile(UPLOAD + r"([0-9a-f]{32})/")
+# More jobs than that never wait.
+MOST_JOBS = 100_000
 _HALF = "half-"
 _ZIP = ".zip"
 
@@ -135,7 +140,8 @@ def resolve(parts: Parts, reference: str) -> Path:
     found = _match(reference)
     home = folder(parts)
     path = file_named(reference, home)
-    if path is None or _changed(home / found[1]) < time.time() - KEPT_S:
+    expired = _changed(home / found[1]) < time.time() - KEPT_S
+    if path is None or (expired and found[1] not in _awaited(parts)):
         raise NotFound("upload", reference, hint="Upload it again: what is brought is kept for an hour.")
     return path
 
@@ -173,13 +179,24 @@ def forget(parts: Parts, reference: str) -> None:
 
 
 def purge(parts: Parts, older_than_s: float = KEPT_S) -> int:
-    """Take away what was brought, or was being brought, and did not change for that long; how many."""
-    before, count = time.time() - older_than_s, 0
-    for entry in folder(parts).iterdir():
-        if _changed(entry) < before:
-            disk.remove_tree(entry)
-            count += 1
-    return count
+    """Take away what was brought, or was being brought, and did not change for that long; how many.
+
+    What a job that waits is to take stays.
+    """
+    before = time.time() - older_than_s
+    old = [entry for entry in folder(parts).iterdir() if _changed(entry) < before]
+    awaited = _awaited(parts) if old else set()
+    gone = [entry for entry in old if entry.name not in awaited]
+    for entry in gone:
+        disk.remove_tree(entry)
+    return len(gone)
+
+
+def _awaited(parts: Parts) -> set[str]:
+    """The uploads that jobs which have not ended name in their arguments."""
+    waiting: tuple[JobStatus, ...] = ("queued", "running", "interrupted")
+    jobs = [job for status in waiting for job in parts.jobs.list(limit=MOST_JOBS, status=status)]
+    return {name for job in jobs for name in _NAMED.findall(encode(job).decode())}
 
 
 def _match(reference: str) -> re.Match[str]:

@@ -186,6 +186,20 @@ def test_after_an_hour_it_is_gone(parts: Parts) -> None:
     assert not place.exists(), "who brings something takes away what has expired"
 
 
+def test_what_a_waiting_job_is_to_take_stays_until_it_has_ended(studio: Studio, parts: Parts) -> None:
+    brought = bring(parts, "model.safetensors")
+    place = uploads.resolve(parts, brought.reference).parent
+    job = studio.jobs.submit("models.add", {"path": brought.reference, "name": "mine"})
+    age(place, uploads.KEPT_S + 5)
+
+    uploads.purge(parts)
+
+    assert uploads.resolve(parts, brought.reference).read_bytes() == DATA
+    studio.jobs.cancel(job.id)
+    uploads.purge(parts)
+    assert not place.exists()
+
+
 def test_one_that_takes_longer_than_an_hour_is_not_taken_away_while_it_grows(parts: Parts) -> None:
     with uploads.begin(parts, "a.png", limit=100) as upload:
         (half,) = uploads.folder(parts).iterdir()
