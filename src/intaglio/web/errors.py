@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -89,6 +89,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(OSError, _of_system)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -125,6 +126,10 @@ async def _of_validation(request: Request, error: Exception) -> Response:
     message = "; ".join(f"{where} {problem}" for where, problem in found[:10])
     fields = [{"field": where, "problem": problem} for where, problem in found[:50]]
     return answer(422, "invalid", message, "See what it takes at /docs.", {"fields": fields})
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return answer(400, "invalid", "the body breaks off in the middle", "Send it again.")  # as far as anybody hears it
 
 
 async def _of_system(request: Request, error: Exception) -> Response:
