@@ -36,10 +36,11 @@ class Assets(Noun):
 
     def thumbnail(self, reference: str, *, size: int = 256, frames: int = 1) -> bytes:
         """As the local one."""
-        return self._line.read(f"/api/assets/{reference}/thumbnail", {"size": size, "frames": frames})
+        digest = self.show(reference).digest
+        return self._line.read(f"/api/assets/{digest}/thumbnail", {"size": size, "frames": frames})
 
     def with_record(self, reference: str) -> Written:
         """As the local one."""
-        path = f"/api/assets/{reference}/with-record"
+        path = f"/api/assets/{self.show(reference).digest}/with-record"
         parts = {part: self._line.read(path, {"part": part}) for part in ("file", "beside", "why")}
         return Written(data=parts["file"], beside=parts["beside"], why=parts["why"].decode())

@@ -38,9 +38,7 @@ def sent(line: Connection, value: str | Path, names: dict[str, str]) -> str:
         names[f"{place}/{_folder_name(path)}"] = names[place] = names[reference] = os.fspath(value)
         return reference
     if not path.is_file():
-        if isinstance(value, str):
-            return value
-        raise NotFound("file", str(path))
+        return os.fspath(value)
     reference = _upload(line, path, {})
     names[reference] = os.fspath(value)
     return reference

@@ -10,14 +10,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from intaglio.api.addresses import in_address
 from intaglio.api.routes import BY_VERB, COMPANIONS, PLACES, Route, noun_class
 from intaglio.client import files
 from intaglio.client.connection import Connection, Hear
-from intaglio.core.errors import IntaglioError, InvalidRecord, ServerGone
+from intaglio.core.errors import IntaglioError, InvalidRecord, NotFound, ServerGone
 from intaglio.core.job import Job
 from intaglio.core.nodetype import NodeType
 from intaglio.core.wire import from_wire, hints_of, to_wire
-from intaglio.studio.files import expanded
+from intaglio.studio.files import UPLOAD_FIRST, expanded
 
 
 class Noun:
@@ -45,6 +46,8 @@ class Noun:
         try:
             return self._called(route, bound(route, positional, named), names)
         except IntaglioError as error:
+            if error.hint == UPLOAD_FIRST:  # it would have been, had it been there
+                error.hint = NotFound("file", "").hint
             vars(error).update(files.renamed(vars(error), names))
             error.args = files.renamed(error.args, names)
             raise
@@ -75,7 +78,7 @@ class Noun:
         if name in ("set", "changes") and not isinstance(value, str):
             pictures = set().union(*self._images.values())
             return [files.setting_of(self._line, each, pictures) for each in value]
-        if "Path" not in hint:
+        if "Path" not in hint and f"{route.noun}.{name}" != "assets.reference":
             return value
         if isinstance(value, (str, Path)):
             return files.sent(self._line, value, names)
@@ -113,7 +116,7 @@ def bound(route: Route, positional: tuple[Any, ...], named: dict[str, Any]) -> d
 def addressed(route: Route, words: Mapping[str, Any]) -> tuple[str, dict[str, Any], Any]:
     """The address, query and body that carry these arguments."""
     in_path = PLACES.findall(route.path)
-    path = "/api" + PLACES.sub(lambda found: str(words[found[1]]), route.path)
+    path = "/api" + PLACES.sub(lambda found: in_address(words[found[1]], parts=":" in found[0]), route.path)
     rest = {name: value for name, value in words.items() if name not in in_path}
     if route.method == "GET":
         return path, {name: _in_query(value) for name, value in rest.items()}, None

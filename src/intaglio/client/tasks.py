@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 from intaglio.client.errors import failure
 from intaglio.client.following import LOGGED, Steps, until_end
 from intaglio.client.nouns import Noun
-from intaglio.core.errors import AnnotationMissing, Cancelled, IntaglioError, ServerGone, TooMany
+from intaglio.core.errors import Cancelled, IntaglioError, Invalid, ServerGone, TooMany
 from intaglio.core.form import Form, merged
 from intaglio.core.journal import Notice
 from intaglio.core.record import EMPTY
-from intaglio.core.task import Task
+from intaglio.core.task import Reason, Task
 from intaglio.core.workflow import Mode, Workflow
 from intaglio.studio.carry_out import Watch
 from intaglio.studio.drift import warning_of
+from intaglio.studio.saving import check_reason
 
 if TYPE_CHECKING:
     from intaglio.client.following import Happened
@@ -65,31 +67,43 @@ class Tasks(Noun):
 
     def annotate(self, reference: str, *, ask: Ask | None = None, **given: Any) -> Task:
         """As the local one; what `ask` answers is kept by the server, one answer after the other."""
-        give = self.__getattr__("annotate")
+        author = given.pop("author", "")
+        reason = Reason(none=given.pop("no_annotation", False), **given)
         form: Form | None = self.form(reference) if ask is not None else None
         if ask is None or form is None:
-            annotated: Task = give(reference, **given)
-            return annotated
-        if any(given.values()):
-            try:
-                done: Task = give(reference, **given)
-                return done
-            except AnnotationMissing:
-                given = {"author": given.get("author", "")}
-        return self._asked(reference, form, ask, given)
+            return self._give(reference, reason, author)
+        task = self.get(reference)
+        said = merged(task.reason, reason)
+        check_reason(said, form)
+        if not form.missing(said):
+            return self._give(reference, reason, author)
+        self._keep(reference, form, said, reason, author)
+        for answer in ask(form, replace(task, reason=said)):
+            said = merged(said, answer)
+            self._keep(reference, form, said, answer, author)
+        return self._give(reference, Reason(), author) if form.missing(said) else self.get(reference)
 
-    def _asked(self, reference: str, form: Form, ask: Ask, given: Mapping[str, Any]) -> Task:
-        """Answer after answer, until nothing is missing."""
-        give, task = self.__getattr__("annotate"), self.get(reference)
-        for answer in ask(form, task):
-            said = {"label": answer.label, "annotation": answer.annotation, "no_annotation": answer.none}
-            task = _with(task, answer)
-            try:
-                task = give(reference, **{**given, **said, "fields": answer.fields})
-            except AnnotationMissing:
-                continue  # kept; the next answer may be what it still lacks
-        ended: Task = self.get(reference)
-        return ended
+    def _keep(self, reference: str, form: Form, said: Reason, given: Reason, author: str) -> None:
+        """Have the server keep what is given; with it, `said` is what was said in all."""
+        if given == Reason():
+            return
+        try:
+            self._give(reference, given, author)
+        except Invalid:  # it says what is still missing, once it has kept this
+            check_reason(given, form)
+            if not form.missing(said):
+                raise
+
+    def _give(self, reference: str, given: Reason, author: str) -> Task:
+        task: Task = self.__getattr__("annotate")(
+            reference,
+            label=given.label,
+            annotation=given.annotation,
+            no_annotation=given.none,
+            fields=given.fields,
+            author=author,
+        )
+        return task
 
     def _last(self, task: str) -> int:
         """The number of the last line about a task."""
@@ -129,14 +143,6 @@ class Tasks(Noun):
             with suppress(IntaglioError):
                 cancel()
             raise
-
-
-def _with(task: Task, answer: Any) -> Task:
-    from dataclasses import replace
-
-    from intaglio.core.task import Reason
-
-    return replace(task, reason=merged(task.reason or Reason(), answer))
 
 
 def _tell(happened: Happened, watch: Watch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.datastructures import QueryParams
 
+from intaglio.api.addresses import from_address
 from intaglio.api.routes import Parameter, Route
 from intaglio.core.errors import Invalid, InvalidRecord
 from intaglio.core.wire import from_wire
@@ -54,7 +55,7 @@ def _is_given(parameter: Parameter, given: Mapping[str, Any]) -> bool:
 
 def _value(parameter: Parameter, value: Any) -> Any:
     if parameter.place == "path":
-        value = _texts(parameter.name, parameter.hint, [value])
+        value = _texts(parameter.name, parameter.hint, [from_address(value)])
     try:
         return from_wire(parameter.hint, value)
     except InvalidRecord as error:

@@ -1,0 +1,38 @@
+"""An open library keeps the contract of a studio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from contract.serving import Both, checked, install_stumble
+from contract.studio_contract import PICTURE, StudioContract
+
+import intaglio
+from intaglio.studio.open import init
+from intaglio.worker.loop import Worker
+from intaglio.worker.stopping import Stopping
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTAGLIO_AUTHOR", "Ada")
+        patch.setenv("INTAGLIO_THREADS", "1")
+        install_stumble(folder / "site", patch)
+        for name in ("library", "beside"):
+            with init(folder / name) as made:
+                (folder / "picture.png").write_bytes(PICTURE)
+                made.assets.add([folder / "picture.png"])
+        with intaglio.open(folder / "library") as studio, intaglio.open(folder / "beside") as beside:
+            called: set[str] = set()
+            yield Both(checked(studio, called), beside, folder / "library" / ".intaglio", called)
+
+
+class TestLocalStudio(StudioContract):
+    """`intaglio.open`."""
+
+    def work(self, both: Both) -> None:
+        with intaglio.open(both.root) as studio:
+            Worker(studio, Stopping()).run(once=True)

@@ -1,0 +1,37 @@
+"""A library behind a server keeps the contract of a studio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from contract.serving import Both, checked, install_stumble, served
+from contract.studio_contract import PICTURE, StudioContract
+
+import intaglio
+from intaglio.studio.open import init
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("remote")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTAGLIO_AUTHOR", "Ada")
+        patch.setenv("INTAGLIO_THREADS", "1")
+        patch.setenv("INTAGLIO_MODELS", str(folder / "models"))
+        install_stumble(folder / "site", patch)
+        for name in ("library", "beside"):
+            with init(folder / name) as made:
+                (folder / "picture.png").write_bytes(PICTURE)
+                made.assets.add([folder / "picture.png"])
+        with (
+            served(folder / "library", folder / "log") as url,
+            intaglio.connect(url) as studio,
+            intaglio.open(folder / "beside") as beside,
+        ):
+            called: set[str] = set()
+            yield Both(checked(studio, called), beside, folder / "library" / ".intaglio", called)
+
+
+class TestRemoteStudio(StudioContract):
+    """`intaglio.connect`."""
