@@ -10,6 +10,8 @@ from intaglio.cli.app import App, common, say, say_json
 from intaglio.core.errors import Invalid
 
 MIB = 2**20
+# Who asks over HTTP is told so when the library is busy for longer, and may ask again; a worker has more patience.
+BUSY_S = 10.0
 
 
 @click.command()
@@ -65,6 +67,6 @@ def serve(
 
     if app.behind()[0]:
         raise Invalid("a server serves the library of its own machine", hint="Name one here: --library DIR.")
-    with open_for_others(app.library, limits=Most(queue=max_queue, pixels=max_pixels)) as studio:
+    with open_for_others(app.library, limits=Most(queue=max_queue, pixels=max_pixels), busy_s=BUSY_S) as studio:
         root = str(studio.root)
         run(studio, Serving(config, workers=workers, grace=grace, log=log), ready=ready)

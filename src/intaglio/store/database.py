@@ -32,17 +32,19 @@ _READ_ONLY_HINT = "Make its folder writable, or use a copy of it."
 class Database:
     """A library's database. Any number of threads and processes may use it at once. Make one with `open`."""
 
-    def __init__(self, path: Path, address: str, *, read_only: bool) -> None:
+    def __init__(self, path: Path, address: str, *, read_only: bool, busy_s: float | None = None) -> None:
         self.path = path
         self.read_only = read_only
-        self._engine = _engine(path, address)
+        self._busy_s = BUSY_S if busy_s is None else busy_s
+        self._engine = _engine(path, address, self._busy_s)
         self._writing = threading.Lock()
         self._local = threading.local()
 
     @classmethod
-    def open(cls, path: Path, *, create: bool, read_only: bool = False) -> Self:
+    def open(cls, path: Path, *, create: bool, read_only: bool = False, busy_s: float | None = None) -> Self:
         """Open the database at `path`; make it when it is missing (`create`), or was not made to the end.
 
+        While others write, who wants to write waits for `busy_s` seconds at most (None: a minute).
         Raises NoLibrary, LibraryTooNew, Damaged, StorageFailed, Unavailable.
         """
         if not path.exists():
@@ -50,8 +52,8 @@ class Database:
                 raise NoLibrary(f"no library database at {path}")
             make_tree(path.parent)
         elif read_only or not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
-            return cls._ready(cls(path, _reading_address(path), read_only=True))
-        return cls._ready(cls(path, _address(path, "mode=rwc"), read_only=False))
+            return cls._ready(cls(path, _reading_address(path), read_only=True, busy_s=busy_s))
+        return cls._ready(cls(path, _address(path, "mode=rwc"), read_only=False, busy_s=busy_s))
 
     @classmethod
     def _ready(cls, database: Self) -> Self:
@@ -92,7 +94,7 @@ class Database:
             return
         if self.read_only:
             raise StorageFailed(_READ_ONLY, hint=_READ_ONLY_HINT)
-        with self._writing, self._plain_errors(), self._engine.connect() as connection:
+        with self._alone(), self._plain_errors(), self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             self._local.connection = connection
             try:
@@ -108,6 +110,16 @@ class Database:
     def _joined(self) -> Connection | None:
         return getattr(self._local, "connection", None)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Of the threads of this process, be the only one that writes."""
+        if not self._writing.acquire(timeout=self._busy_s):
+            raise _busy(self.path, self._busy_s)
+        try:
+            yield
+        finally:
+            self._writing.release()
+
     def _commit(self, connection: Connection) -> None:
         with plain_errors("writing", self.path):
             point("commit:before")
@@ -119,7 +131,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            raise _translated(error, self.path) from error
+            raise _translated(error, self.path, self._busy_s) from error
         except UnicodeDecodeError as error:  # SQLite quotes a damaged schema in its message, and that is no text
             raise Damaged(f"library database {self.path} is damaged: its schema is not text") from error
 
@@ -176,19 +188,19 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _engine(path: Path, address: str) -> Engine:
+def _engine(path: Path, address: str, busy_s: float) -> Engine:
     return create_engine(
         URL.create("sqlite", database=str(path)),
-        creator=lambda: _connect(address),
+        creator=lambda: _connect(address, busy_s),
         poolclass=QueuePool,
         # Threads wait for the database, never for a connection to it.
         max_overflow=-1,
     )
 
 
-def _connect(address: str) -> sqlite3.Connection:
+def _connect(address: str, busy_s: float) -> sqlite3.Connection:
     # isolation_level=None: the driver would otherwise begin transactions by itself, too late and without IMMEDIATE.
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(address, uri=True, timeout=busy_s, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA synchronous=FULL")
@@ -213,7 +225,7 @@ def _reading_address(path: Path) -> str:
     """How to read where nothing can be written. SQLite wants to make files beside a database even to read it."""
     address = _address(path, "mode=ro")
     try:
-        with closing(_connect(address)) as connection:
+        with closing(_connect(address, BUSY_S)) as connection:
             connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         log = path.with_name(path.name + "-wal")
@@ -228,13 +240,19 @@ def _reading_address(path: Path) -> str:
     return address
 
 
-def _translated(error: DBAPIError, path: Path) -> IntaglioError:
+def _busy(path: Path, busy_s: float) -> Unavailable:
+    return Unavailable(
+        f"library database {path} is busy: others have been writing for {busy_s:g} s", hint="Try again in a moment."
+    )
+
+
+def _translated(error: DBAPIError, path: Path, busy_s: float) -> IntaglioError:
     cause = error.orig
     if isinstance(error, IntegrityError):
         return Conflict(f"the library already has it, or lacks what it names ({cause})")
     match getattr(cause, "sqlite_errorcode", 0) & _PRIMARY:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Unavailable(f"library database {path} is busy: others have been writing for {BUSY_S:.0f} s")
+            return _busy(path, busy_s)
         case sqlite3.SQLITE_NOMEM:
             return Unavailable(f"out of memory while using {path}")
         case sqlite3.SQLITE_FULL:

@@ -104,14 +104,20 @@ def open_studio(
 
 
 def open_for_others(
-    path: str | os.PathLike[str] | None = None, settings: Settings | None = None, *, limits: Limits = UNLIMITED
+    path: str | os.PathLike[str] | None = None,
+    settings: Settings | None = None,
+    *,
+    limits: Limits = UNLIMITED,
+    busy_s: float | None = None,
 ) -> Studio:
     """Open a library as a server and its workers do: of files that a caller or a record names, only those are opened
-    that were uploaded; no more is taken in at a time than `limits`. Raises as `open_studio`.
+    that were uploaded; no more is taken in at a time than `limits`; while others write, who wants to write waits for
+    `busy_s` seconds at most. Raises as `open_studio`.
     """
     settings = settings or read_settings(os.environ)
     root = _root(path, settings).absolute()
-    studio = _assembled(root, replace(settings, library=str(root)), create=False, reach=root / UPLOADS)
+    settings = replace(settings, library=str(root))
+    studio = _assembled(root, settings, create=False, reach=root / UPLOADS, busy_s=busy_s)
     studio._parts.limits = limits
     return studio
 
@@ -124,9 +130,11 @@ def _root(path: str | os.PathLike[str] | None, settings: Settings) -> Path:
     return root
 
 
-def _assembled(root: Path, settings: Settings, *, create: bool, reach: Path | None = None) -> Studio:
+def _assembled(
+    root: Path, settings: Settings, *, create: bool, reach: Path | None = None, busy_s: float | None = None
+) -> Studio:
     read_only = not os.access(root, os.W_OK)
-    database = Database.open(root / DATABASE, create=create, read_only=read_only)
+    database = Database.open(root / DATABASE, create=create, read_only=read_only, busy_s=busy_s)
     proofs = Proofs(root / "cache.db")
     blobs = LocalBlobs(root / "blobs", proofs=proofs)
     return Studio(Parts(settings=settings, root=root, database=database, proofs=proofs, blobs=blobs, reach=reach))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.convertors import PathConvertor, register_url_convertor
 
@@ -34,6 +35,9 @@ from intaglio.web.verbs import endpoint
 
 if TYPE_CHECKING:
     from intaglio.worker.supervisor import Supervisor
+
+# So many requests that may write are at work at a time: while they wait for the library, nobody who reads waits.
+WRITERS = 20
 
 DESCRIPTION = """Run generative workflows, keep everything that made each picture, bring any of them back.
 
@@ -84,6 +88,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
     )
     _ = studio.parts.types  # found once, for every request
     app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor
+    app.state.writers = CapacityLimiter(WRITERS)
     for router in (assets, uploads, events, previews, health):
         app.include_router(router.router)
     for route in ROUTES:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -47,7 +48,8 @@ def endpoint(route: Route) -> Endpoint:
         body = await request.body() if route.method != "GET" else b""
         if route.name == "wait":
             return await _waited(route, request, principal)
-        return await run_in_threadpool(_respond, route, request, principal, body)
+        writers: CapacityLimiter | None = request.app.state.writers if route.scope != "read" else None
+        return await to_thread.run_sync(_respond, route, request, principal, body, limiter=writers)
 
     answered.__name__ = route.verb.replace(".", "_")
     return answered

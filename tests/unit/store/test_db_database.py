@@ -294,6 +294,26 @@ class TestErrors:
                 pass
         database.close()
 
+    def test_a_database_busy_with_another_thread_is_waited_for_only_so_long(self, path: Path) -> None:
+        database = Database.open(path, create=True, busy_s=0.05)
+        refused: list[str] = []
+
+        def write() -> None:
+            try:
+                with database.write():
+                    pass
+            except Unavailable as error:
+                refused.append(str(error))
+
+        with database.write():
+            thread = threading.Thread(target=write)
+            thread.start()
+            thread.join(10)
+            assert "others have been writing for 0.05 s" in refused[0]
+        write()
+        assert len(refused) == 1
+        database.close()
+
     def test_a_folder_in_the_place_of_the_file(self, path: Path) -> None:
         path.mkdir()
         with pytest.raises(IntaglioError):
