@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Header, Path, Query
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
@@ -151,7 +152,7 @@ async def put_asset(
         raise Invalid(f"{digest[:100]!r} is no digest", hint="Give blake3: and 64 lower-case hexadecimal digits.")
     limits = request.app.state.limits
     found = await _brought(request, name, digest, content_digest, min(limits.upload, MAX_BYTES))
-    asset, known = await run_in_threadpool(_keep, request.app.state.studio, [found], limits.pixels)
+    asset, known = await _kept(request, [found])
     return Json(to_wire(asset[0]), status_code=200 if known[0] else 201)
 
 
@@ -204,7 +205,7 @@ async def add_assets(request: Request) -> Response:
             await run_in_threadpool(files.feed, piece)
         files.finish()
         brought = await run_in_threadpool(lambda: [upload.finish() for upload in began])
-    assets, _ = await run_in_threadpool(_keep, studio, brought, limits.pixels)
+    assets, _ = await _kept(request, brought)
     return Json({"items": to_wire(assets), "next": None}, status_code=201)
 
 
@@ -260,6 +261,11 @@ def _sha256(given: str) -> str:
                 raise Invalid(f"Content-Digest is {given[:120]!r}, which is no SHA-256", hint=_HINT)
             return base64.b64decode(found[1]).hex()
     return ""
+
+
+async def _kept(request: Request, brought: list[uploads.Uploaded]) -> tuple[list[Asset], list[bool]]:
+    state = request.app.state
+    return await to_thread.run_sync(_keep, state.studio, brought, state.limits.pixels, limiter=state.writers)
 
 
 def _keep(studio: Studio, brought: list[uploads.Uploaded], pixels: int) -> tuple[list[Asset], list[bool]]:
