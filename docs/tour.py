@@ -50,8 +50,9 @@ def has_tour(path: Path) -> bool:
     return bool(_BLOCK.search(path.read_text(encoding="utf-8")))
 
 
-def play(path: Path, folder: Path) -> Iterator[Done]:
-    """Run the commands of a document in `folder`, one after the other."""
+def play(path: Path, folder: Path, *, behind_server: bool = False) -> Iterator[Done]:
+    """Run the commands of a document in `folder`, one after the other; all but the first, which makes the library,
+    through a server if it is to be so."""
     for name in ("examples", "models"):
         (folder / name).symlink_to(ROOT / name)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
@@ -72,6 +73,9 @@ def play(path: Path, folder: Path) -> Iterator[Done]:
                 said, code = "".join(_SAID.findall(done.stderr)) + _indented(done.stdout), done.returncode
                 errors = done.stderr
             said = said.replace(port, _PORT)
+            if behind_server and "INTAGLIO_SERVER" not in environment:
+                servers.enter_context(_served("intaglio serve &", port, folder, environment))
+                environment["INTAGLIO_SERVER"] = f"http://127.0.0.1:{port}"
             ours |= dict(zip(_NAMED.findall(shown), _NAMED.findall(said), strict=False))
             yield Done(written, command, shown, said, code, errors)
 

@@ -55,10 +55,17 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("path", TOURS, ids=lambda path: path.name)
-def test_every_command_of_the_tour_prints_what_is_shown(path: Path, tmp_path: Path) -> None:
+# Those whose commands are run through a server too: what a command prints does not depend on where the library is.
+BEHIND_SERVER = [ROOT / "docs" / "lineage.md"]
+WAYS = [(path, False) for path in TOURS] + [(path, True) for path in BEHIND_SERVER]
+
+
+@pytest.mark.parametrize(
+    ("path", "behind_server"), WAYS, ids=lambda value: value.name if isinstance(value, Path) else str(value)
+)
+def test_every_command_of_the_tour_prints_what_is_shown(path: Path, behind_server: bool, tmp_path: Path) -> None:
     played = []
-    for done in tour.play(path, tmp_path):
+    for done in tour.play(path, tmp_path, behind_server=behind_server):
         assert done.code == expected_code(done.command, done.shown), f"{done.command}\n{done.errors}"
         assert masked(done.said) == masked(done.shown), done.command
         played.append(done.command)
