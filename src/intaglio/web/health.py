@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from intaglio.core.errors import IntaglioError, Unauthorized
+from intaglio.studio.parts import Parts
 from intaglio.web.access import needs, principal_of
 from intaglio.web.openapi import refusals
 
@@ -109,12 +110,19 @@ async def _database(studio: Any) -> str:
     try:
         async with asyncio.timeout(DATABASE_S):
             # A thread that waits for a stuck disk is left behind; the next look waits for this one no more.
-            await to_thread.run_sync(studio.parts.journal.last, abandon_on_cancel=True)
+            await to_thread.run_sync(_try, studio.parts, abandon_on_cancel=True)
     except TimeoutError:
         return f"the database does not answer within {DATABASE_S:g} s"
     except IntaglioError as error:
         return f"the database does not answer: {error}"
     return ""
+
+
+def _try(parts: Parts) -> None:
+    """Read, and be let in to write. Raises Unavailable, StorageFailed, Damaged."""
+    parts.journal.last()
+    with parts.database.write():
+        pass
 
 
 def _disk(folder: str) -> str:
