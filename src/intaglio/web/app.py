@@ -88,7 +88,7 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
     )
     _ = studio.parts.types  # found once, for every request
     app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor
-    app.state.writers = CapacityLimiter(WRITERS)
+    app.state.writers, app.state.stuck_keys = CapacityLimiter(WRITERS), set()
     for router in (assets, uploads, events, previews, health):
         app.include_router(router.router)
     for route in ROUTES:

@@ -13,7 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from intaglio.api.routes import SAID
 from intaglio.core.canonical import digest_bytes
-from intaglio.core.errors import Conflict, Invalid
+from intaglio.core.errors import Conflict, IntaglioError, Invalid
 from intaglio.studio import clock
 from intaglio.studio.open import Studio
 from intaglio.web.access import Principal
@@ -56,6 +56,9 @@ def once(
     studio: Studio = request.app.state.studio
     answers = studio.parts.idempotency
     what = digest_bytes(b"\0".join([request.method.encode(), str(request.url.path).encode(), body]))
+    if (principal.person, key) in request.app.state.stuck_keys:
+        answers.forget(principal.person, key)
+        request.app.state.stuck_keys.discard((principal.person, key))
     kept = answers.begin(principal.person, key, what, clock.written(datetime.now(UTC) - KEPT))
     if kept is not None:
         headers, text = json.loads(kept.body)
@@ -73,9 +76,18 @@ def once(
             response = called(keep)
             keep(response)
     except BaseException:
-        answers.forget(principal.person, key)
+        _let_go(request, principal.person, key)
         raise
     return response
+
+
+def _let_go(request: Request, person: str, key: str) -> None:
+    """Let a key be free again; where not even that can be written down, it is once it is asked for again."""
+    state = request.app.state
+    try:
+        state.studio.parts.idempotency.forget(person, key)
+    except IntaglioError:
+        state.stuck_keys.add((person, key))
 
 
 def _written(response: Response) -> bytes:

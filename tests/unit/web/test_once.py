@@ -70,6 +70,20 @@ def test_what_was_done_without_its_answer_being_kept_was_not_done(
     assert len(studio.versions.remarks(version)) == 1
 
 
+def test_a_key_that_could_not_be_let_go_of_is_free_once_that_can_be_written(
+    app: FastAPI, studio: Studio, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*given: object) -> None:
+        raise StorageFailed("no space left on the disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Idempotency, "finish", refused)
+        patched.setattr(Idempotency, "forget", refused)
+        assert [commented(app, studio, version, "k").status for _ in range(2)] == [503, 503]
+    assert commented(app, studio, version, "k").status == 200
+    assert len(studio.versions.remarks(version)) == 1
+
+
 def test_an_answer_is_kept_for_a_day(
     app: FastAPI, studio: Studio, version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
