@@ -49,10 +49,19 @@ What takes long is done by a worker: a task is followed by its id, any other cal
 told about, as they happen, at `/api/events`."""
 
 
+# What has addresses beside the nouns.
+BESIDE = {
+    "uploads": "Files that are brought, to be named in other requests.",
+    "events": "What happens, as it happens.",
+    "previews": "Pictures of how running tasks stand.",
+    "server": "How the server is.",
+}
+
+
 class _Reference(PathConvertor):
     """A name of any form in a path: it may have slashes. What begins with "-/" is a verb without one."""
 
-    regex = "(?!-/).*"
+    regex = "(?!-/)(?s:.*)"
 
 
 register_url_convertor("reference", _Reference())
@@ -84,7 +93,10 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # one address for one thing, and none that is made of what a request says
-        openapi_tags=[{"name": noun, "description": describe.noun(noun)} for noun in NOUNS],
+        openapi_tags=[
+            *({"name": noun, "description": describe.noun(noun)} for noun in NOUNS),
+            *({"name": name, "description": words} for name, words in BESIDE.items()),
+        ],
     )
     _ = studio.parts.types  # found once, for every request
     app.state.studio, app.state.limits, app.state.supervisor = studio, config.limits, supervisor

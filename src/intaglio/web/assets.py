@@ -36,7 +36,7 @@ _HEADERS = {
     "Cache-Control": {"description": "Immutable when asked for by digest.", "schema": {"type": "string"}},
 }
 _UNCHANGED: dict[int | str, dict[str, Any]] = {"304": {"description": "What If-None-Match names is still it."}}
-_REFUSED = refusals(401, 403, 404, 409, 422, 429, 500, 503)
+_REFUSED = refusals(401, 403, 404, 409, 413, 422, 429, 500, 503)
 
 
 class Content(FileResponse):

@@ -74,13 +74,20 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An error in our shape."""
-    if len(message) > LONGEST:
-        message = f"{message[: LONGEST // 2]} ... {message[-LONGEST // 2 :]}"
-    body = {"error": {"code": code, "message": message, "hint": hint, "facts": dict(about or {})}}
+    body = _cut({"error": {"code": code, "message": message, "hint": hint, "facts": dict(about or {})}})
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     response = Response(text.encode(errors="replace"), status, headers, "application/json")
     secure(response.headers)
     return response
+
+
+def _cut(value: Any) -> Any:
+    """A value without the middle of its long texts: what was wrong is not sent back whole."""
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[: LONGEST // 2]} ... {value[-LONGEST // 2 :]}"
+    if isinstance(value, dict):
+        return {name: _cut(each) for name, each in value.items()}
+    return [_cut(each) for each in value] if isinstance(value, list) else value
 
 
 def install(app: FastAPI) -> None:

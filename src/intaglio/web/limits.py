@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from intaglio.core.errors import IntaglioError, TooLarge, TooMany, TooSlow
 from intaglio.web.access import OPEN, Principal
 from intaglio.web.bucket import Buckets
-from intaglio.web.errors import error_response
+from intaglio.web.errors import answer, error_response
 from intaglio.web.headers import SecureHeaders
 
 MIB = 2**20
@@ -70,6 +70,11 @@ class Bodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            # A proxy before us may see the end of this request, and the beginning of the next, somewhere else.
+            wrong = answer(400, "invalid", "a body with two lengths", "Send one.", headers={"Connection": "close"})
+            await wrong(scope, receive, send)
+            return
         is_upload = UPLOADS.fullmatch(f"{scope['method']} {scope['path']}") is not None
         body = _Body(self._limits, is_upload, receive, send)
         try:
@@ -104,7 +109,7 @@ class _Body:
         """Raises TooLarge for what its headers alone show to be too large."""
         headers = scope["headers"]
         size = sum(len(name) + len(value) for name, value in headers)
-        size += len(scope.get("raw_path") or b"") + len(scope["query_string"])
+        size += len(scope["method"]) + len(scope.get("raw_path") or b"") + len(scope["query_string"])
         if size > self._limits.headers or len(headers) > self._limits.lines:
             self._refuse(TooLarge("the address and headers are too long", limit=self._limits.headers))
         for name, value in headers:

@@ -60,7 +60,7 @@ class Observed:
         level = logging.DEBUG if route in _QUIET else logging.ERROR if request.status >= 500 else logging.INFO
         if _log.isEnabledFor(level):
             facts = {"route": route, "status": request.status, "ms": round(1000 * (ended - request.began), 1)}
-            _log.log(level, "%s %s", request.method, request.path, extra={**facts, **request.subjects()})
+            _log.log(level, "%s %s", request.method, request.path[:1000], extra={**facts, **request.subjects()})
 
 
 class _Request:
@@ -98,8 +98,8 @@ class _Request:
 
     @property
     def method(self) -> str:
-        """The method, as it came."""
-        return str(self._scope["method"])
+        """The method, as it came, as far as a line holds it."""
+        return str(self._scope["method"])[:20]
 
     @property
     def route(self) -> str:

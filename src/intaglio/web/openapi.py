@@ -124,7 +124,8 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def _statuses(route: Route) -> list[int]:
     own = [HTTP_STATUSES[next(c for c in cls.__mro__ if c in HTTP_STATUSES)] for cls in describe.raises(route.function)]
     # Anybody may be refused at the door, any library may be damaged or locked, any text may be no text.
-    return [*own, 401, 403, 404, 409, 413, 422, 429, 503, HTTP_STATUSES[IntaglioError]]
+    body = [408] if route.method == "POST" else []
+    return [*own, *body, 401, 403, 404, 409, 413, 422, 429, 503, HTTP_STATUSES[IntaglioError]]
 
 
 def _description(route: Route) -> str:

@@ -39,7 +39,7 @@ _SHA256 = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):\s*(;.*)?\Z", re.IGNORECASE
 _HINT = "Send Content-Digest: sha-256=:BASE64: (RFC 9530), or Intaglio-Digest: blake3:HEX."
 _ASSET = {"$ref": "#/components/schemas/Asset"}
 _BYTES: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
-_REFUSED = refusals(401, 403, 413, 422, 429, 500, 503)
+_REFUSED = refusals(401, 403, 408, 413, 422, 429, 500, 503)
 _RAW: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -98,7 +98,7 @@ class Uploaded(BaseModel):
     status_code=201,
     response_model=Uploaded,
     response_description="The file is here.",
-    responses=refusals(401, 403, 413, 422, 429, 500, 503),
+    responses=_REFUSED,
     openapi_extra=_RAW,
 )
 async def add(
@@ -126,7 +126,7 @@ async def add(
 
 
 @router.put(
-    "/assets/{digest}",
+    "/assets/{reference}",  # named as in the address that gives it
     operation_id="assets_put",
     tags=["assets"],
     summary="Make a file an asset, by its digest.",
@@ -140,7 +140,9 @@ async def add(
 )
 async def put_asset(
     request: Request,
-    digest: Annotated[str, Path(description="BLAKE3 digest of the file, `blake3:<hex>`; other bytes are refused.")],
+    digest: Annotated[
+        str, Path(alias="reference", description="BLAKE3 digest of the file, `blake3:<hex>`; other bytes are refused.")
+    ],
     name: Name = "",
     content_digest: ContentDigest = "",
 ) -> Response:
