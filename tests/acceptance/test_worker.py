@@ -30,7 +30,9 @@ from acceptance.workers import (
     working,
 )
 from acceptance.workers import trouble as trouble  # noqa: PLC0414  # the fixture
+from click.testing import CliRunner
 
+from intaglio.cli.main import cli
 from intaglio.core import retry
 from intaglio.core.errors import AnnotationMissing, Conflict, Invalid, NotFound, TooLarge, TooMany
 from intaglio.core.task import Task
@@ -247,6 +249,9 @@ def test_RUN_4_what_may_pass_is_tried_again_with_the_same_seeds(
     assert second.started >= first.again_at
     told = [event.facts for event in studio.tasks.show(task.id).events if event.what == "attempt.failed"]
     assert [(facts["attempt"], facts["tries"]) for facts in told] == [(1, 1)]
+    shown = CliRunner().invoke(cli, ["--library", str(studio.root), "tasks", "show", task.id])
+    line = next(line.split() for line in shown.output.splitlines() if line.startswith("attempt"))
+    assert (line[1], line[3:]) == ("1", ["failed", "no", "space", "left", "on", "the", "disk"])
 
 
 def test_RUN_4_what_does_not_pass_has_failed_after_three_tries(

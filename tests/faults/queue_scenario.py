@@ -26,10 +26,11 @@ from intaglio.worker import loop
 from intaglio.worker.loop import Worker
 from intaglio.worker.stopping import Stopping
 
+# Its picture is named by digest: what a look at a file comes to depends on how fresh that file is.
 WORKFLOW: dict[str, Any] = {
     "name": "small",
     "nodes": {
-        "in": {"type": "reference-image", "params": {"image": "in.png"}},
+        "in": {"type": "reference-image"},
         "grain": {"type": "film-grain", "inputs": {"image": "in"}, "params": {"amount": 0.5}},
         "more": {"type": "film-grain", "inputs": {"image": "grain"}, "params": {"amount": 0.5}},
         "out": {"type": "output", "inputs": {"image": "more"}},
@@ -41,8 +42,10 @@ def prepare(folder: Path) -> None:
     """A library in which the workflow and its reference picture are already."""
     folder.mkdir(parents=True)
     (folder / "in.png").write_bytes(encode(Image("RGB", 8, 6, bytes(range(144)))))
-    (folder / "small.json").write_text(json.dumps(WORKFLOW))
     with init(folder, SETTINGS) as studio:
+        picture = studio.assets.add([folder / "in.png"])[0].digest
+        nodes = {**WORKFLOW["nodes"], "in": {"type": "reference-image", "params": {"image": picture}}}
+        (folder / "small.json").write_text(json.dumps({**WORKFLOW, "nodes": nodes}))
         studio.tasks.run(folder / "small.json")
 
 

@@ -39,6 +39,6 @@ def test_RUN_4_a_submitted_run_is_stopped_at_every_point(quick_folder: Path, kin
     found = report["states"]
     assert found["nowhere"] >= 1 and found["done"] >= 1
     if kind == "kill":
-        assert found["queued"] >= 1, "killed between being submitted and being begun"
+        assert found["queued"] >= 5, "killed between being submitted and being begun"
         assert found["interrupted"] >= 5, "killed while it ran"
     assert report["numbers"] == [*range(1, len(report["numbers"]) + 1)]

@@ -17,6 +17,7 @@ from intaglio.core.errors import NotFound
 from intaglio.core.record import plain
 
 if TYPE_CHECKING:
+    from intaglio.core.attempt import Attempt
     from intaglio.core.progress import Progress
     from intaglio.core.task import NodeRecord, Task
     from intaglio.studio.annotating import Waiting
@@ -113,10 +114,12 @@ def show(app: App, task: str) -> None:
             "events": view.events,
             "waits_for": view.waits_for,
             "progress": view.progress,
+            "attempts": view.attempts,
         }
 
         def words() -> None:
             _words(studio, view.task, view.steps, view.waits_for)
+            table([_attempt_row(attempt) for attempt in view.attempts[:-1]])
             if view.progress:
                 say(f"now     {_how_far(view.progress)}")
 
@@ -243,6 +246,12 @@ def _words(studio: Studio, task: Task, steps: list[NodeRecord], waiting: Waiting
             say(f"output  {output.step}  {output.asset}")
     if waiting:
         say_waiting(waiting)
+
+
+def _attempt_row(attempt: Attempt) -> tuple[str, ...]:
+    """An attempt that was not the last: when it began, how it ended and why."""
+    why = attempt.error.message if attempt.error else ""
+    return ("attempt", str(attempt.number), attempt.started[:19], attempt.how, why)
 
 
 def _how_far(progress: Progress) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def command(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Have the workers be this Python code instead, which starts faster."""
     real = subprocess.Popen
 
-    def start(words: list[str], **more: object) -> object:
+    def start(words: list[str], **more: Any) -> Any:
         return real([words[0], "-S", "-E", "-c", code], **more)
 
     monkeypatch.setattr(subprocess, "Popen", start)
