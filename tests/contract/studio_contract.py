@@ -6,14 +6,13 @@ in type and value, up to times and ids; so have the errors.
 
 from __future__ import annotations
 
-import json
-import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from acceptance.conftest import node, ramp, write
+from acceptance.conftest import ramp
+from contract.making import asking, grained, mosaic, stumbling
 from contract.serving import Both
+from contract.things_contract import ThingsContract
 
 from intaglio.core import errors
 from intaglio.core.canonical import digest_bytes
@@ -25,82 +24,8 @@ from intaglio.studio.carry_out import Watch
 from intaglio.studio.drift import Warning
 from intaglio.studio.open import Studio
 
-# The picture that the workflows begin with; both libraries have it.
-PICTURE = encode(ramp(96, 64))
 
-# Methods that are no use from another machine, and why. Everything else that is public can be called from there.
-ONLY_THERE = {
-    "workflows.setting": "reads a value as typed into a terminal; `set` and `changes` do it everywhere",
-    "assets.file": "hands out a file of the library's own machine; `assets.get` gives its bytes",
-    "assets.take": "makes a reference for a plan, which only a run does",
-    "models.check": "what `models.verify` does, by digest and without words; of use to who opens the files",
-    "models.check_there": "raises for a file that is gone, for who is to open it",
-    "models.file": "hands out a file of the library's own machine",
-    "models.intact": "looks at files on the library's own machine, for grades",
-    "models.is_exact": "a rule of references, for plans",
-    "models.same_weights": "compares two files on the library's own machine",
-    "models.watch": "follows folders of the library's own machine",
-    "jobs.submit": "how a server begins a job: a client calls the verb itself, and follows its job",
-    "tokens.identify": "takes a token that somebody showed, as a server does",
-}
-# What takes more than one request, or is bytes.
-COMPOSED = {
-    "tasks.run",
-    "tasks.resume",
-    "assets.get",
-    "assets.add",
-    "assets.thumbnail",
-    "assets.with_record",
-    "library.follow",
-}
-
-
-def grained(folder: Path, name: str, *, seed: str = "", picture: str = "", **more: Any) -> Path:
-    """A workflow of a picture with grain, which draws with a seed fixed by the name: another name, another picture.
-
-    The picture is named by its digest: a path in a workflow file is another text where the file is not.
-    """
-    nodes = {
-        "in": node("reference-image", image=picture or digest_bytes(PICTURE)),
-        "grain": node("film-grain", "in", seed=seed or str(zlib.crc32(name.encode())), amount=0.3),
-        "out": node("output", "grain"),
-    }
-    return write(folder / f"{name}.json", name, nodes, **more)
-
-
-def mosaic(both: Both, folder: Path, name: str) -> str:
-    """The digest of a picture that looks like no other, in both libraries."""
-    from random import Random
-
-    from PIL import Image
-
-    colours = [Random(name + str(place)).randrange(256) for place in range(64)]
-    path = folder / "mosaic.png"
-    small = Image.frombytes("L", (8, 8), bytes(colours))
-    small.resize((96, 96), Image.Resampling.NEAREST).convert("RGB").save(path)
-    return both.same(lambda studio: studio.assets.add([path]))[0].digest
-
-
-def stumbling(folder: Path, name: str, how: str, go: str = "") -> Path:
-    """The same with a node in it that stumbles."""
-    path = grained(folder, name)
-    nodes = json.loads(path.read_text())["nodes"]
-    nodes["bad"] = node("stumble", "grain", how=how, go=go)
-    nodes["out"] = node("output", "bad")
-    return write(path, name, nodes)
-
-
-def asking(folder: Path, name: str) -> Path:
-    """The same with a form that asks for a client, and a version record."""
-    path = grained(folder, name)
-    nodes = json.loads(path.read_text())["nodes"]
-    nodes["form"] = node("form", "grain", question="Why this one?", fields="client: Which client is it for?")
-    nodes["version"] = node("version-record", "form")
-    nodes["out"] = node("output", "version")
-    return write(path, name, nodes)
-
-
-class StudioContract:
+class StudioContract(ThingsContract):
     """One suite for every studio."""
 
     @pytest.fixture

@@ -23,15 +23,16 @@ from intaglio.studio.files import expanded, is_file, write_into
 RESULT = "result.json"
 
 
-def sent(line: Connection, value: str | Path, names: dict[str, str]) -> str:
-    """What the server is to understand by a word: a file or folder of this machine is uploaded, a name stays.
+def sent(line: Connection, value: str | Path, names: dict[str, str], *, folders: bool) -> str:
+    """What the server is to understand by a word: a file of this machine is uploaded, with `folders` also a whole
+    folder; a name stays.
 
     `names` gets what the server calls it, and what it is called here.
     """
     path = expanded(value)
     if isinstance(value, str) and not is_path(value):
         return value
-    if path.is_dir():
+    if folders and path.is_dir():
         with tempfile.TemporaryDirectory(prefix="intaglio-") as folder:
             reference = _upload(line, packed(path, Path(folder)), {"unpack": "true"})
         place = reference.removesuffix(".zip")

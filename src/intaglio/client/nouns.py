@@ -20,6 +20,9 @@ from intaglio.core.nodetype import NodeType
 from intaglio.core.wire import from_wire, hints_of, to_wire
 from intaglio.studio.files import UPLOAD_FIRST, expanded
 
+# Parameters that may name a folder of this machine; any other names a file, or something in the library.
+FOLDERS = frozenset({"path", "folders", "config"})
+
 
 class Noun:
     """One noun; its verbs are those of the local one, and give the same types."""
@@ -81,8 +84,8 @@ class Noun:
         if "Path" not in hint and f"{route.noun}.{name}" != "assets.reference":
             return value
         if isinstance(value, (str, Path)):
-            return files.sent(self._line, value, names)
-        return [files.sent(self._line, each, names) for each in value]
+            return files.sent(self._line, value, names, folders=name in FOLDERS)
+        return [files.sent(self._line, each, names, folders=name in FOLDERS) for each in value]
 
     @cached_property
     def _images(self) -> Mapping[str, set[str]]:

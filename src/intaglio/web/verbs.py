@@ -19,7 +19,7 @@ from starlette.responses import Response
 
 from intaglio.api.routes import SAID, TOLD, Route
 from intaglio.core.errors import Invalid
-from intaglio.core.wire import to_wire
+from intaglio.core.wire import from_wire, to_wire
 from intaglio.studio import uploads
 from intaglio.studio.open import Studio
 from intaglio.web import previews
@@ -76,13 +76,19 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
         # Uploads are resolved by the worker: what is queued names no path of this machine.
         plain = {name: to_wire(value) for name, value in given.items()}
         return answer(route, studio.jobs.submit(route.verb, plain), request, None)
-    given = {name: uploads.resolved(studio.parts, value) for name, value in given.items()}
+    given = {name: _resolved(studio, route, name, value) for name, value in given.items()}
     said: list[Any] = []
     given |= {name: _saying(name, said) for name in TOLD & inspect.signature(route.function).parameters.keys()}
     response = _done(route, request, studio, given)
     if said:
         response.headers[SAID] = json.dumps(said)
     return response
+
+
+def _resolved(studio: Studio, route: Route, name: str, value: Any) -> Any:
+    """An argument with files in the place of uploads, of the type that the verb declares."""
+    found = uploads.resolved(studio.parts, value)
+    return value if found == value else from_wire(route.parameters[name].hint, to_wire(found))
 
 
 def _saying(name: str, said: list[Any]) -> Callable[..., None]:
