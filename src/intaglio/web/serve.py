@@ -17,6 +17,7 @@ from intaglio.studio.logs import Style
 from intaglio.studio.open import Studio
 from intaglio.web import events
 from intaglio.web.app import Config, create_app
+from intaglio.web.protocol import Protocol
 from intaglio.worker.supervisor import Supervisor
 
 # Requests that are still answered when the server is to stop get so long.
@@ -74,7 +75,7 @@ def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> 
             server_header=False,
             proxy_headers=False,
             ws="none",
-            http="h11",
+            http=Protocol,
             h11_max_incomplete_event_size=LONGEST_HEAD,
             timeout_graceful_shutdown=LAST_ANSWERS_S,
             timeout_keep_alive=30,
