@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -27,6 +27,7 @@ PAUSE_S = 0.25
 CONNECT_S = 10.0
 # Longer than the server ever takes to say something: it sends a sign of life along an open stream every 15 s.
 SILENCE_S = 90.0
+T = TypeVar("T", Notice, Progress)
 Hear = Callable[[str, list[Any]], None]
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -159,9 +160,15 @@ class Connection:
             _refuse(response)
             for event in httpx2.EventSource(response):
                 if event.event == "progress":
-                    yield from_wire(Progress, parse_json(event.data))
+                    yield self._happened(Progress, event.data)
                 elif event.id and event.data:
-                    yield from_wire(Notice, parse_json(event.data))
+                    yield self._happened(Notice, event.data)
+
+    def _happened(self, kind: type[T], text: str) -> T:
+        try:
+            return cast(T, from_wire(kind, parse_json(text)))
+        except InvalidRecord as error:  # one that was cut off in the middle
+            raise ServerGone(f"the server at {self.url} does not answer as an Intaglio server does: {error}") from error
 
 
 def quoted(path: str) -> str:
@@ -176,8 +183,6 @@ def _plain(url: str) -> Iterator[None]:
     except (httpx2.TransportError, httpx2.StreamError, httpx2.SSEError) as error:
         what = str(error) or type(error).__name__
         raise ServerGone(f"the server at {url} does not answer: {what}") from error
-    except InvalidRecord as error:  # an event that was cut off in the middle
-        raise ServerGone(f"the server at {url} does not answer as an Intaglio server does: {error}") from error
     except httpx2.InvalidURL as error:
         raise Invalid(f"{url!r} cannot be asked for that: {error}", hint="Give a shorter name.") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from intaglio.client.connection import Connection
 from intaglio.core.asset import ADDRESS, Asset
 from intaglio.core.canonical import PREFIX
-from intaglio.core.errors import InvalidRecord, NotFound, ServerGone
+from intaglio.core.errors import IntaglioError, InvalidRecord, NotFound, ServerGone
 from intaglio.core.wire import from_wire
 from intaglio.core.workflow import Workflow
 from intaglio.studio.documents import SUFFIXES, read_workflow
@@ -148,6 +149,9 @@ def asset_of(line: Connection, path: Path) -> Asset:
         found: Asset = from_wire(Asset, line.put("PUT", f"/api/assets/{digest}", path, {}, {"name": path.name}))
     except InvalidRecord as error:
         raise ServerGone(f"the server does not speak of assets as this version does: {error}") from error
+    except IntaglioError as error:
+        error.args = (re.sub(rf"^{re.escape(path.name)}\b", lambda _: str(path), str(error)),)
+        raise
     return found
 
 

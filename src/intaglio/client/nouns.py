@@ -49,8 +49,8 @@ class Noun:
         try:
             return self._called(route, bound(route, positional, named), names)
         except IntaglioError as error:
-            if error.hint == UPLOAD_FIRST:  # it would have been, had it been there
-                error.hint = NotFound("file", "").hint
+            if isinstance(error, NotFound) and error.hint == UPLOAD_FIRST:  # it would have been, had it been there
+                error.hint = NotFound(error.kind, "").hint
             vars(error).update(files.renamed(vars(error), names))
             error.args = files.renamed(error.args, names)
             raise

@@ -155,6 +155,9 @@ class Conflict(IntaglioError):
 _LONGEST = 400
 _LOOK = "See that the name is right and that it is there."
 _WHERE = {kind: f"See them with: intaglio {kind}s list" for kind in ("workflow", "task", "version", "model")}
+_WHERE["record"] = (
+    "Give a folder that intaglio versions export wrote, or its record.json; a picture: intaglio assets import FILE"
+)
 
 
 def _shortened(name: str) -> str:

@@ -64,7 +64,7 @@ class Assets:
 
     def get(self, reference: str) -> bytes:
         """The bytes of an asset, verified. Raises NotFound, Conflict, Damaged."""
-        return self._parts.blobs.read(self._digest(reference))
+        return self._parts.blobs.read(self._kept(reference))
 
     def file(self, reference: str) -> Path:
         """The file of an asset in the library, verified: to be read, never written. Raises NotFound, Damaged."""
@@ -102,7 +102,7 @@ class Assets:
         files = list(dict.fromkeys(file_of(named(path, self._parts.reach)) for path in paths))
         for path in files:
             if not os.path.lexists(path):
-                raise NotFound("file", str(path), hint="Name files that are there.")
+                raise NotFound("file", str(path))
         found = []
         for done, path in enumerate(files, 1):
             found.append(arrive(self._parts, path, lambda path: _read(path)[0], lambda path: self.add([path])[0]))
@@ -126,7 +126,7 @@ class Assets:
             path = None if is_digest(reference.removeprefix(ADDRESS)) else reached(reference, self._parts.reach)
             if path is not None and os.path.lexists(path):
                 return open_source(path)
-            return self._parts.blobs.open_verified(self._digest(reference))
+            return self._parts.blobs.open_verified(self._kept(reference))
         except NotFound as error:
             hint = "Name a file that is there, or give a digest as it was printed."
             raise NotFound(error.kind, error.name, hint=hint) from error
@@ -192,6 +192,13 @@ class Assets:
         except (Damaged, NotFound):
             return "damaged" if self._parts.blobs.has(digest) else "missing"
         return "ok"
+
+    def _kept(self, reference: str) -> str:
+        """The digest of bytes that are here, or should be. Raises NotFound, Conflict."""
+        digest = self._digest(reference)
+        if not self._parts.blobs.has(digest):
+            self._parts.assets.get(digest)  # what was never there is not found, and not damaged
+        return digest
 
     def _digest(self, reference: str) -> str:
         text = reference.removeprefix(ADDRESS)
@@ -262,9 +269,14 @@ def describe(path: Path, data: bytes) -> Asset:
             return Asset(digest="", size=len(data), **vars(clip_info(io.BytesIO(data))))
         found = inspect(data)
     except InvalidImage as error:
-        neither = ", nor an MP4, MOV, WebM or MKV video" if str(error).startswith("this is not") else ""
-        raise InvalidImage(f"{path}: {error}{neither}", hint=error.hint) from error
+        raise neither(path, error) from error
     return Asset(digest="", size=len(data), media_type=found.media_type, width=found.width, height=found.height)
+
+
+def neither(path: str | Path, error: InvalidImage) -> InvalidImage:
+    """What is said of a file that is no picture for that reason, nor a video."""
+    nor = ", nor an MP4, MOV, WebM or MKV video" if str(error).startswith("this is not") else ""
+    return InvalidImage(f"{path}: {error}{nor}", hint=error.hint)
 
 
 def _read(path: Path) -> tuple[bytes, StatSignature | None]:

@@ -26,7 +26,7 @@ from intaglio.studio.parts import Parts
 from intaglio.studio.queue import new_task_id
 from intaglio.studio.saving import version_record
 
-_GIVE = "Give a folder that intaglio versions export wrote, or its record.json; a picture: intaglio assets import FILE"
+_GIVE = NotFound("record", "").hint
 MAX_FILE = 2**30
 MAX_FILES = 10_000
 # What a record inside may add to a file: 1 MiB, and the frames around it.

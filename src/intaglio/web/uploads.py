@@ -21,6 +21,7 @@ from intaglio.core.canonical import is_digest
 from intaglio.core.errors import IntaglioError, Invalid, InvalidImage, NotFound, TooLarge
 from intaglio.core.wire import to_wire
 from intaglio.studio import uploads
+from intaglio.studio.assets import neither
 from intaglio.studio.open import Studio
 from intaglio.studio.recognise import MAX_BYTES
 from intaglio.studio.uploads import Upload
@@ -309,7 +310,7 @@ def _check_pixels(path: FilePath, limit: int) -> None:
     try:
         found = inspect(head)
     except InvalidImage as error:
-        raise InvalidImage(f"{path.name}: {error}, nor a video", hint=error.hint) from error
+        raise neither(path.name, error) from error
     if found.width * found.height > limit:
         size = f"{found.width} x {found.height}"
         raise TooLarge(f"{path.name} has {size} pixels; the most is {limit}", limit=limit, hint="Scale it down.")
