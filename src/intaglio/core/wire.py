@@ -14,6 +14,7 @@ import collections.abc
 import dataclasses
 import importlib
 import inspect
+import json
 import sys
 import types
 import typing
@@ -37,6 +38,8 @@ _LISTS: Mapping[Any, Callable[[Any], Any]] = {
 _MAPPINGS = (dict, collections.abc.Mapping)
 # What records are told by: they are read by `reading`, which checks every field.
 _RECORD = "__pydantic_config__"
+# Where a record keeps its text, beside its fields.
+_TEXT = "_wire_text"
 
 
 def to_wire(value: Any) -> Any:
@@ -58,6 +61,23 @@ def to_wire(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(to_wire(item) for item in value)
     return [to_wire(item) for item in value]
+
+
+def wire_text(value: Any) -> str:
+    """`to_wire` as JSON text. Records never change: that of one that stands alone is written once and kept with it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(wire_text, value))}]"
+    if not hasattr(type(value), _RECORD) or not hasattr(type(value), "kind"):
+        return json_text(to_wire(value))
+    text: str | None = vars(value).get(_TEXT)
+    if text is None:
+        text = vars(value)[_TEXT] = json_text(plain(value))
+    return text
+
+
+def json_text(value: Any) -> str:
+    """Plain JSON values as text, in as few characters as can be."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def from_wire(hint: Any, value: Any) -> Any:

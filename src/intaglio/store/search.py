@@ -45,6 +45,16 @@ _NAMES = (
     .where(search_names.c.field == bindparam("of"), search_names.c.block.in_(_IN))
     .group_by(search_names.c.block)
 )
+_FIELDS: BindParameter[str] = bindparam("fields", expanding=True)
+_NAMED: BindParameter[str] = bindparam("named", expanding=True)
+_HAVE_FIELD = [
+    select(1).where(where).limit(1)
+    for where in (
+        search_words.c.field.in_(_FIELDS),
+        search_numbers.c.field.in_(_FIELDS),
+        (search_words.c.field == ":only") & search_words.c.word.in_(_NAMED),
+    )
+]
 # Cheap ones first, so that the others are asked about fewer blocks.
 _COST = {Begins: 0, Word: 1, Phrase: 2, Named: 2, Pattern: 4, Between: 5, Not: 6, All: 6, Some: 6}
 
@@ -72,16 +82,9 @@ class Search:
     def has_field(self, fields: Iterable[str]) -> bool:
         """Whether any version is found by one of these fields: it has a parameter of that name."""
         fields = list(fields)
-        named = [each.removeprefix(":") for each in fields]
+        wanted = {"fields": fields, "named": [each.removeprefix(":") for each in fields]}
         with self._database.read() as connection:
-            return any(
-                connection.execute(select(1).where(where).limit(1)).first()
-                for where in (
-                    search_words.c.field.in_(fields),
-                    search_numbers.c.field.in_(fields),
-                    (search_words.c.field == ":only") & search_words.c.word.in_(named),
-                )
-            )
+            return any(connection.execute(statement, wanted).first() for statement in _HAVE_FIELD)
 
     def fields(self) -> list[str]:
         """The parameters that versions of this library are found by, in order."""

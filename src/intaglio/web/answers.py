@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import typing
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,48 +10,53 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from intaglio.api.routes import Route
-from intaglio.core.wire import to_wire
+from intaglio.core.wire import json_text, wire_text
 from intaglio.studio.files import UPLOAD
 from intaglio.studio.uploads import FOLDER
 
 
 class Json(Response):
-    """An answer in JSON; what it holds was made plain before."""
+    """An answer in JSON: a text that is JSON already, or what was made plain before."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """The JSON text, in UTF-8."""
-        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
-def shaped(route: Route, result: Any) -> Any:
-    """A result as JSON values, with the members of its tuples named."""
-    if not route.names:
-        return to_wire(result)
-    if typing.get_origin(route.result) is list:
-        return [_named(route, item) for item in result]
-    return _named(route, result)
+        return (content if isinstance(content, str) else json_text(content)).encode()
 
 
 def answer(route: Route, result: Any, request: Request, limit: int | None) -> Response:
     """The answer to a request for a verb that gave `result`; `limit` is the size of the page that was asked for."""
-    value = uploads_named(request, shaped(route, result))
+    text = _text(route, result).replace(json_text(_place(request))[1:-1], UPLOAD)
     if route.work:
-        return Json(value, status_code=route.status, headers={"Location": f"/api/jobs/{value['id']}"})
-    if not isinstance(value, list):
-        return Json(value, status_code=route.status)
-    if route.cursor is None or limit is None or len(value) < limit or not value:
-        return Json({"items": value, "next": None}, status_code=route.status)
-    before = value[-1][route.cursor]
+        return Json(text, status_code=route.status, headers={"Location": f"/api/jobs/{result.id}"})
+    if not text.startswith("["):
+        return Json(text, status_code=route.status)
+    if route.cursor is None or limit is None or len(result) < limit or not result:
+        return Json(f'{{"items":{text},"next":null}}', status_code=route.status)
+    last = result[-1]
+    before = last[route.names.index(route.cursor)] if route.names else getattr(last, route.cursor)
     query = urlencode([*((k, v) for k, v in request.query_params.multi_items() if k != "before"), ("before", before)])
     link = f'<{request.url.path}?{query}>; rel="next"'
-    return Json({"items": value, "next": before}, status_code=route.status, headers={"Link": link})
+    return Json(f'{{"items":{text},"next":{json_text(before)}}}', status_code=route.status, headers={"Link": link})
+
+
+def _text(route: Route, result: Any) -> str:
+    """A result as JSON, with the members of its tuples named."""
+    if not route.names:
+        return wire_text(result)
+    if typing.get_origin(route.result) is list:
+        return f"[{','.join(_named(route, item) for item in result)}]"
+    return _named(route, result)
 
 
 def uploads_named(request: Request, value: Any) -> Any:
     """JSON values with what was uploaded named as it was given, and not by its place on this machine."""
-    return _replaced(value, f"{request.app.state.studio.root / FOLDER}/")
+    return _replaced(value, _place(request))
+
+
+def _place(request: Request) -> str:
+    return f"{request.app.state.studio.root / FOLDER}/"
 
 
 def _replaced(value: Any, place: str) -> Any:
@@ -64,5 +67,6 @@ def _replaced(value: Any, place: str) -> Any:
     return [_replaced(item, place) for item in value] if isinstance(value, list) else value
 
 
-def _named(route: Route, item: Any) -> Mapping[str, Any]:
-    return dict(zip(route.names, map(to_wire, item), strict=True))
+def _named(route: Route, item: Any) -> str:
+    members = zip(route.names, item, strict=True)
+    return f"{{{','.join(f'{json_text(name)}:{wire_text(member)}' for name, member in members)}}}"

@@ -23,6 +23,8 @@ router = APIRouter(prefix="/api/assets", tags=["assets"])
 FOREVER = "private, max-age=31536000, immutable"
 # A name may be for something else tomorrow; a page may keep what it got, and asks whether it is still that.
 ASK_AGAIN = "private, no-cache"
+# What is no larger is sent in one piece: opening, reading and closing it would each wait for a thread of its own.
+AT_ONCE = 256 * 1024
 _RANGES = re.compile(r"bytes=\s*(\d{0,15}-\d{0,15}\s*,\s*){0,15}\d{0,15}-\d{0,15}\s*")
 
 Reference = Annotated[
@@ -41,6 +43,8 @@ _REFUSED = refusals(401, 403, 404, 409, 413, 422, 429, 500, 503)
 
 class Content(FileResponse):
     """A file, or the ranges of it that are asked for; a Range that is none is as good as absent (RFC 9110)."""
+
+    chunk_size = 256 * 1024
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; see FileResponse."""
@@ -71,20 +75,28 @@ async def content(request: Request, reference: Reference) -> Response:
     Scope: `read`.
     """
     require(principal_of(request), "read")
+    return await run_in_threadpool(_content, request, reference)
+
+
+def _content(request: Request, reference: str) -> Response:
     studio: Studio = request.app.state.studio
-    asset = await run_in_threadpool(studio.assets.show, reference)
+    asset = studio.assets.show(reference)
     headers = _headers(reference, asset)
     if is_same(request, asset.digest):
         return Response(status_code=304, headers=headers)
-    path = await run_in_threadpool(studio.assets.file, asset.digest)
+    path = studio.assets.file(asset.digest)
     shown = asset.media_type.startswith(("image/", "video/"))
-    return Content(
+    found = Content(
         path,
         headers=headers,
         media_type=asset.media_type,
         filename=_file_name(asset),
+        stat_result=path.stat(),
         content_disposition_type="inline" if shown else "attachment",
     )
+    if asset.size > AT_ONCE or "range" in request.headers:
+        return found
+    return Response(path.read_bytes(), headers=found.headers)
 
 
 @router.get(

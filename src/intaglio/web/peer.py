@@ -32,16 +32,17 @@ class Peers:
 
         True, too, where the system has no such table (macOS): there it is not checked.
         """
-        if not any(table.exists() for table in self._tables):
-            return True
         if client is None or server is None:
-            return False
+            return not self._has_tables()
         known = self._known.get(client)
         if known is None or known[0] is not client:
             if len(self._known) >= _MOST:
                 self._known.clear()
-            known = self._known[client] = (client, self._look(client, server))
+            known = self._known[client] = (client, not self._has_tables() or self._look(client, server))
         return known[1]
+
+    def _has_tables(self) -> bool:
+        return any(table.exists() for table in self._tables)
 
     def _look(self, client: Address, server: Address) -> bool:
         ends = [(_written(*client, mapped), _written(*server, mapped)) for mapped in (False, True)]

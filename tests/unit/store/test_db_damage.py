@@ -279,3 +279,19 @@ def test_flipped_bytes_of_the_file_never_serve_another_record(whole: Path, tmp_p
         list(check_rows(library.database))
         library.database.close()
         path.unlink()
+
+
+def test_what_was_read_before_is_refused_once_it_changed(copy: Path) -> None:
+    library = stores(copy)
+    read_tasks(library)
+    read_tasks(library)  # known by now
+    for column, value in (("plan", "blake3:" + "0" * 64), ("body", b"{}")):
+        kept = library.tasks.list()[0]
+        with closing(sqlite3.connect(copy)) as connection:
+            (before,) = connection.execute(f"SELECT {column} FROM tasks WHERE id = ?", (kept.id,)).fetchone()
+        edit(copy, f"UPDATE tasks SET {column} = ? WHERE id = ?", value, kept.id)
+        with pytest.raises(Damaged):
+            library.tasks.get(kept.id)
+        edit(copy, f"UPDATE tasks SET {column} = ? WHERE id = ?", before, kept.id)
+        assert library.tasks.get(kept.id) == kept
+    library.database.close()
