@@ -72,6 +72,20 @@ def test_VER_2_without_a_terminal_a_run_waits_and_says_how_to_go_on(
     assert "intaglio tasks annotate" in refused.value.hint
 
 
+def test_RUN_1_who_listens_is_told_that_a_run_waits_only_when_it_does(studio: Studio, plainly: Path) -> None:
+    said = studio.tasks.run(plainly, annotation="first light")
+    waits = studio.tasks.run(plainly)
+
+    def told(task: Task) -> list[str]:
+        lines = studio.library.journal(subject=task.id, what=["task."])
+        return [line.what for line in lines if line.what != "task.event"]
+
+    assert told(said) == ["task.queued", "task.running", "task.done"]
+    assert told(waits) == ["task.queued", "task.running", "task.waiting"]
+    studio.tasks.annotate(waits.id, annotation="second")
+    assert told(waits)[2:] == ["task.waiting", "task.done"]
+
+
 def test_VER_2_a_program_reads_what_is_asked(studio: Studio, asking: Path, command: Command) -> None:
     run = json.loads(command("tasks", "run", str(asking), "--field", "client=Acme", "--json").stdout)
     assert run["status"] == "waiting"

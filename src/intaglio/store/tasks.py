@@ -88,10 +88,18 @@ class Tasks:
                 statement = statement.where(tasks.c.seq < _seq(connection, before))
             return TASKS.all(connection, statement, limit=limit)
 
-    def advance(self, id: str, status: Status, **changes: Any) -> Task:
-        """Move a task forward, changing other fields with it. Raises Conflict when it may not, NotFound, Damaged."""
+    def advance(self, id: str, status: Status, *, told: bool = True, **changes: Any) -> Task:
+        """Move a task forward, changing other fields with it; the journal says so, unless it is not `told`.
+
+        Raises Conflict when it may not, NotFound, Damaged.
+        """
         with self._database.write() as connection:
-            return change_task(connection, id, status=status, **changes)
+            return change_task(connection, id, told=told, status=status, **changes)
+
+    def tell(self, id: str) -> None:
+        """Say in the journal how a task stands: of one that was moved without. Raises NotFound, Damaged."""
+        with self._database.write() as connection:
+            _note_status(connection, self.get(id))
 
     def update(self, id: str, **changes: Any) -> Task:
         """Change fields other than the status. Raises NotFound, Damaged."""
@@ -164,7 +172,7 @@ def inputs_of(record: NodeRecord) -> dict[str, str]:
     return {**record.inputs, **{f"params.{name}": digest for name, digest in record.assets.items()}}
 
 
-def change_task(connection: Connection, id: str, **changes: Any) -> Task:
+def change_task(connection: Connection, id: str, *, told: bool = True, **changes: Any) -> Task:
     """Change a task's fields within a transaction; one that ended, or waits for its reason, leaves the queue.
 
     Raises NotFound, Damaged, Conflict, InvalidRecord."""
@@ -178,7 +186,8 @@ def change_task(connection: Connection, id: str, **changes: Any) -> Task:
     changed = decode(Task, encode(replace(task, **changes)))
     connection.execute(_SET, {"at": row.seq, **TASKS.row(changed, seq=row.seq)})
     if changed.status != task.status:
-        _note_status(connection, changed)
+        if told:
+            _note_status(connection, changed)
         if changed.status in ENDED:
             leave(connection, id)
     return changed

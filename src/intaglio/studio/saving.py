@@ -41,10 +41,14 @@ def settle(parts: Parts, task: Task, snapshot: str, finished: str) -> Task:
     """
     if task.reason is None:
         return parts.tasks.advance(task.id, "done", finished=finished, snapshot=snapshot)
-    parts.tasks.advance(task.id, "waiting", finished=finished, snapshot=snapshot)
+    # Whether it really waits is not known yet; who listens hears how it ended, once.
+    parts.tasks.advance(task.id, "waiting", told=False, finished=finished, snapshot=snapshot)
     with suppress(Invalid, Conflict, Damaged):
         keep_version(parts, task.id, Reason())
-    return parts.tasks.get(task.id)
+    ended = parts.tasks.get(task.id)
+    if ended.status == "waiting":
+        parts.tasks.tell(task.id)
+    return ended
 
 
 def keep_version(
