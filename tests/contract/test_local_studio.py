@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from acceptance.weights import weights
 from contract.making import PICTURE
+from contract.painting_contract import PaintingContract
 from contract.serving import Both, checked, install_stumble
 from contract.studio_contract import StudioContract
 from contract.things_contract import CALLABLE
@@ -22,7 +24,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTAGLIO_AUTHOR", "Ada")
         patch.setenv("INTAGLIO_THREADS", "1")
+        patch.setenv("INTAGLIO_MODELS", str(folder / "models"))
         install_stumble(folder / "site", patch)
+        weights(folder / "models" / "found.safetensors", b"found")
         for name in ("library", "beside"):
             with init(folder / name) as made:
                 (folder / "picture.png").write_bytes(PICTURE)
@@ -38,6 +42,10 @@ class TestLocalStudio(StudioContract):
     def work(self, both: Both) -> None:
         with intaglio.open(both.root) as studio:
             Worker(studio, Stopping()).run(once=True)
+
+
+class TestLocalPainting(PaintingContract):
+    """The slow part."""
 
 
 def test_the_contract_calls_every_verb(both: Both) -> None:

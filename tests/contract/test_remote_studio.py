@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from acceptance.weights import weights
 from contract.making import PICTURE
+from contract.painting_contract import PaintingContract
 from contract.serving import Both, checked, install_stumble, served
 from contract.studio_contract import StudioContract
 from contract.things_contract import CALLABLE
@@ -22,6 +24,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         patch.setenv("INTAGLIO_THREADS", "1")
         patch.setenv("INTAGLIO_MODELS", str(folder / "models"))
         install_stumble(folder / "site", patch)
+        weights(folder / "models" / "found.safetensors", b"found")
         for name in ("library", "beside"):
             with init(folder / name) as made:
                 (folder / "picture.png").write_bytes(PICTURE)
@@ -37,6 +40,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 class TestRemoteStudio(StudioContract):
     """`intaglio.connect`."""
+
+
+class TestRemotePainting(PaintingContract):
+    """The slow part."""
 
 
 def test_the_contract_calls_every_verb(both: Both) -> None:

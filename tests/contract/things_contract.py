@@ -354,6 +354,13 @@ class ThingsContract:
             both.refused(call)
         assert both.same(lambda studio: studio.library.remove_model(name, agreed=True).model) == model
 
+    def test_models_are_scanned_where_they_lie(self, both: Both, tmp_path: Path) -> None:
+        both.same(lambda studio: studio.models.scan())
+        (match,) = both.same(lambda studio: studio.models.search("found")).matches
+        assert match.places[0].path.endswith("found.safetensors")
+        with pytest.raises(errors.NotFound):  # a server says which folders it takes models from
+            both.studio.models.scan(tmp_path / "gone")
+
     # -- the library, nodes, jobs, tokens, webhooks
 
     def test_the_library_is_looked_after(self, both: Both) -> None:

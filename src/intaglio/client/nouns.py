@@ -21,7 +21,7 @@ from intaglio.core.wire import from_wire, hints_of, to_wire
 from intaglio.studio.files import UPLOAD_FIRST, expanded
 
 # Parameters that may name a folder of this machine; any other names a file, or something in the library.
-FOLDERS = frozenset({"path", "folders", "config"})
+FOLDERS = frozenset({"path", "config"})
 
 
 class Noun:
