@@ -24,6 +24,8 @@ from intaglio.web.answers import uploads_named
 from intaglio.web.headers import secure
 
 LONGEST = 2000
+# What is asked for at a bad moment may go well after so many seconds.
+AGAIN_S = 2
 _log = logging.getLogger("intaglio.web")
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 # What pydantic calls a problem, in plain words.
@@ -62,6 +64,8 @@ def error_response(
         more.setdefault("WWW-Authenticate", 'Bearer realm="intaglio"')
     if isinstance(error, TooMany):
         more.setdefault("Retry-After", str(max(1, math.ceil(error.after_s))))
+    if http_status(error) == 503:
+        more.setdefault("Retry-After", str(AGAIN_S))
     return answer(http_status(error), error.code, named(str(error)), named(error.hint), named(facts(error)), more)
 
 

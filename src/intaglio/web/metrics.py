@@ -127,10 +127,12 @@ class Library:
             if self._seen is None:
                 self._seen = journal.last()
                 self._ended.update(dict.fromkeys(_ENDED, 0))
-            words = [f"task.{status}" for status in _ENDED]
+            last, words = journal.last(), [f"task.{status}" for status in _ENDED]
             while page := journal.list(self._seen, _PAGE, None, words):
                 self._ended.update(notice.what.removeprefix("task.") for notice in page)
                 self._seen = page[-1].number
+            # Lines of anything else are not looked through again.
+            self._seen = max(self._seen, last)
             return Counter(self._ended)
 
     def _webhooks(self) -> Iterator[Metric]:

@@ -1,4 +1,5 @@
-"""HTTP as it comes in: what is none is answered in our shape, and heads that never end are not waited for."""
+"""HTTP as it comes in: what is none is answered in our shape, and heads that never end are not waited for, nor who does
+not take what is sent."""
 
 from __future__ import annotations
 
@@ -14,6 +15,8 @@ from intaglio.web.errors import answer
 
 # Until a request's line and headers are whole, in seconds.
 HEAD_S = 20.0
+# A client gets so many seconds to take some of what waits for it, about 100 KiB; else it is cut off.
+STALL_S = 120.0
 _SAID = {
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: ("too_large", "the address and headers are too long"),
     HTTPStatus.NOT_IMPLEMENTED: ("invalid", "this server takes no such Transfer-Encoding"),
@@ -26,6 +29,7 @@ class Protocol(H11Protocol):
     """One connection."""
 
     _late: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
@@ -35,7 +39,19 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
         self._unset()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to take some of what was sent."""
+        super().pause_writing()
+        self._taken()
+        self._stalled = self.loop.call_later(STALL_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Send on."""
+        self._taken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
@@ -58,6 +74,11 @@ class Protocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+    def _taken(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _refuse(self, status: HTTPStatus) -> None:
         self._unset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -13,6 +14,8 @@ from unit.web.serving import Running, following, library, serving, wait_until
 from unit.web.test_events import note, ran
 from unit.web.test_health import Supervisor
 
+from intaglio.core.journal import Notice
+from intaglio.store.journal import Journal
 from intaglio.studio.open import Studio
 
 Numbers = dict[tuple[str, str], float]
@@ -112,3 +115,22 @@ def test_a_library_that_cannot_be_read_is_a_number_and_no_error(studio: Studio) 
         found = numbers(running)
     assert found["intaglio_library_readable", ""] == 0
     assert ("intaglio_event_streams", "") in found
+
+
+def test_what_was_looked_through_for_an_end_is_not_looked_through_again(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    listed = Journal.list
+
+    def heard(self: Journal, after: int = 0, *given: Any) -> list[Notice]:
+        if len(given) == 3 and given[2] and "task.done" in given[2]:
+            asked.append(after)
+        return listed(self, after, *given)
+
+    monkeypatch.setattr(Journal, "list", heard)
+    with serving(studio) as running:
+        for _ in range(3):
+            note(studio, 1)
+            numbers(running)
+    assert asked == sorted(set(asked)) and len(asked) == 3

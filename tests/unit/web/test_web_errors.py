@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 from unit.web.asking import LOCAL, application, ask
 
-from intaglio.core.errors import NodeFailed, NotFound, OnlySimilar, TooMany
+from intaglio.core.errors import NodeFailed, NotFound, OnlySimilar, StorageFailed, TooMany, Unavailable
 from intaglio.core.facts import facts
 from intaglio.studio.open import init
 from intaglio.studio.settings import Settings
@@ -34,6 +34,13 @@ def test_our_errors_come_with_their_code_their_way_out_and_their_facts(app: Fast
     assert seed.json["error"]["facts"] == {"nodes": ["a", "b"]}
     assert ask(app, "/fail/workflow").json["error"]["facts"] == {"node": "a", "field": "seed"}
     assert ask(app, "/fail/grade").json["error"]["facts"] == {"grade": {"grade": "partial", "gaps": []}}
+
+
+@pytest.mark.parametrize("error", [StorageFailed("no space left"), Unavailable("others are writing")])
+def test_what_may_pass_says_when_to_ask_again(error: Unavailable) -> None:
+    told = error_response(error)
+    assert (told.status_code, told.headers["retry-after"]) == (503, "2")
+    assert "retry-after" not in error_response(NotFound("task", "x")).headers
 
 
 def test_facts_are_what_a_class_knows() -> None:
