@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, String, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, String, bindparam, exists, func, select
 
 from intaglio.core.conditions import All, Begins, Between, Condition, Named, Not, Pattern, Phrase, Some, Word, holds
 from intaglio.core.errors import NotFound
@@ -47,14 +47,11 @@ _NAMES = (
 )
 _FIELDS: BindParameter[str] = bindparam("fields", expanding=True)
 _NAMED: BindParameter[str] = bindparam("named", expanding=True)
-_HAVE_FIELD = [
-    select(1).where(where).limit(1)
-    for where in (
-        search_words.c.field.in_(_FIELDS),
-        search_numbers.c.field.in_(_FIELDS),
-        (search_words.c.field == ":only") & search_words.c.word.in_(_NAMED),
-    )
-]
+_HAS_FIELD = select(
+    exists().where(search_words.c.field.in_(_FIELDS))
+    | exists().where(search_numbers.c.field.in_(_FIELDS))
+    | exists().where(search_words.c.field == ":only", search_words.c.word.in_(_NAMED))
+)
 # Cheap ones first, so that the others are asked about fewer blocks.
 _COST = {Begins: 0, Word: 1, Phrase: 2, Named: 2, Pattern: 4, Between: 5, Not: 6, All: 6, Some: 6}
 
@@ -84,7 +81,7 @@ class Search:
         fields = list(fields)
         wanted = {"fields": fields, "named": [each.removeprefix(":") for each in fields]}
         with self._database.read() as connection:
-            return any(connection.execute(statement, wanted).first() for statement in _HAVE_FIELD)
+            return bool(connection.execute(_HAS_FIELD, wanted).scalar())
 
     def fields(self) -> list[str]:
         """The parameters that versions of this library are found by, in order."""

@@ -68,5 +68,5 @@ def _replaced(value: Any, place: str) -> Any:
 
 
 def _named(route: Route, item: Any) -> str:
-    members = zip(route.names, item, strict=True)
-    return f"{{{','.join(f'{json_text(name)}:{wire_text(member)}' for name, member in members)}}}"
+    members = ",".join([f'"{name}":{wire_text(member)}' for name, member in zip(route.names, item, strict=True)])
+    return f"{{{members}}}"
