@@ -71,11 +71,14 @@ class Jobs:
 
         What it finished is kept. Raises NotFound, Conflict (it has ended).
         """
-        job = self.get(reference)
-        if job.status == "running":
-            disk.touch(cancel_path(self._parts, job.id))
-            return job
-        return self._parts.jobs.advance(job.id, "cancelled", finished=clock.now())
+        job_id = self.get(reference).id
+        with self._parts.database.write():
+            # A worker may have begun it since: whoever is at it is asked, and not contradicted.
+            job = self._parts.jobs.get(job_id)
+            if job.status != "running":
+                return self._parts.jobs.advance(job_id, "cancelled", finished=clock.now())
+            disk.touch(cancel_path(self._parts, job_id))
+        return job
 
     def retry(self, reference: str) -> Job:
         """Put a job that did not finish in the queue again. Raises NotFound, Conflict (it did, or waits), TooMany."""

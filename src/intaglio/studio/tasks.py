@@ -223,11 +223,14 @@ class Tasks:
 
         What it finished is kept. Raises NotFound, Conflict (it has ended).
         """
-        task = self.get(reference)
-        if task.status == "running":
-            disk.touch(cancel_path(self._parts, task.id))
-            return task
-        return self._parts.tasks.advance(task.id, "cancelled", finished=clock.now())
+        task_id = self.get(reference).id
+        with self._parts.database.write():
+            # A worker may have begun it since: whoever is at it is asked, and not contradicted.
+            task = self._parts.tasks.get(task_id)
+            if task.status != "running":
+                return self._parts.tasks.advance(task_id, "cancelled", finished=clock.now())
+            disk.touch(cancel_path(self._parts, task_id))
+        return task
 
     def get(self, reference: str) -> Task:
         """A task by id or unique beginning of it. Raises NotFound, Conflict."""

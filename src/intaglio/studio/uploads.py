@@ -22,7 +22,7 @@ from blake3 import blake3
 
 from intaglio.core.canonical import PREFIX
 from intaglio.core.codec import encode
-from intaglio.core.errors import Invalid, NotFound, TooLarge, TooMany
+from intaglio.core.errors import IntaglioError, Invalid, NotFound, TooLarge, TooMany
 from intaglio.core.job import JobStatus
 from intaglio.store import disk
 from intaglio.studio import clock
@@ -176,6 +176,16 @@ def unpack(parts: Parts, reference: str) -> Path:
 def forget(parts: Parts, reference: str) -> None:
     """Take away what was brought under a reference, if it is there. Raises Invalid for what is none."""
     disk.remove_tree(folder(parts) / _match(reference)[1])
+
+
+def as_given(parts: Parts, error: IntaglioError) -> IntaglioError:
+    """The error, with each upload named in it as it was given, and not by its place on this machine."""
+    place = f"{parts.root / FOLDER}/"
+    error.args = tuple(word.replace(place, UPLOAD) if isinstance(word, str) else word for word in error.args)
+    for name, value in list(vars(error).items()):
+        if isinstance(value, str):
+            setattr(error, name, value.replace(place, UPLOAD))
+    return error
 
 
 def purge(parts: Parts, older_than_s: float = KEPT_S) -> int:

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from intaglio.api.routes import SAID, TOLD, Route
+from intaglio.api.routes import BY_VERB, SAID, TOLD, Route
 from intaglio.core.errors import Invalid
 from intaglio.core.wire import from_wire, to_wire
 from intaglio.studio import uploads
@@ -72,6 +72,10 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
         given["author"] = signer(principal, given.get("author", ""))
     if "limit" in route.parameters:
         given.setdefault("limit", route.parameters["limit"].default)
+    if route.verb == "jobs.retry":
+        # What is begun again is what its verb does, and takes the same.
+        again = BY_VERB.get(studio.jobs.get(given["reference"]).verb)
+        require(principal, again.scope if again else "admin")
     if route.work:
         # Uploads are resolved by the worker: what is queued names no path of this machine.
         plain = {name: to_wire(value) for name, value in given.items()}

@@ -14,7 +14,7 @@ from intaglio.core.record import Json
 from intaglio.core.retry import delay, is_transient
 from intaglio.store import disk
 from intaglio.store.lock import TaskLock
-from intaglio.studio import clock, progress, taking
+from intaglio.studio import clock, progress, taking, uploads
 from intaglio.studio.carry_out import Runner, Watch, cancel_path, carry_out, lock_path
 from intaglio.studio.logs import about
 from intaglio.studio.open import Studio
@@ -167,9 +167,11 @@ class Worker:
         ).status
 
     def _put_back(self, entry: Queued, error: IntaglioError) -> bool:
+        if cancel_path(self._parts, entry.id).exists():
+            return False  # nobody wants it tried again
         if not isinstance(error, Cancelled):
             return taking.put_back(self._parts, entry, error)
-        if not self._stopping.now() or cancel_path(self._parts, entry.id).exists():
+        if not self._stopping.now():
             return False
         taking.stop(self._parts, entry)
         return True
@@ -185,6 +187,7 @@ class Worker:
             result = self._called(entry)
             return self._parts.jobs.advance(entry.id, "done", finished=clock.now(), result=result).status
         except IntaglioError as error:
+            uploads.as_given(self._parts, error)
             with self._parts.database.write():
                 if not self._put_back(entry, error):
                     taking.end(self._parts, entry, error)
