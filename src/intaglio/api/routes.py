@@ -144,9 +144,9 @@ _WORKFLOWS = (
         names=("name", "version", "digest", "created"),
     ),
     Route("workflows.branch", "POST", "/workflows/{base}/branch", "run", status=201),
-    Route("workflows.archive", "POST", "/workflows/{name}/archive", "approve"),
-    Route("workflows.revive", "POST", "/workflows/{name}/revive", "approve"),
-    Route("workflows.mode", "POST", "/workflows/{name}/mode", "approve"),
+    Route("workflows.archive", "POST", "/workflows/{name}/archive", "approve", whole=True),
+    Route("workflows.revive", "POST", "/workflows/{name}/revive", "approve", whole=True),
+    Route("workflows.mode", "POST", "/workflows/{name}/mode", "approve", whole=True),
     Route("workflows.take", "POST", "/workflows/{name}/take", "run"),
     Route("workflows.show", "GET", "/workflows/{reference}", "read", names=("workflow", "reference")),
 )
@@ -165,7 +165,7 @@ _TASKS = (
     Route("tasks.cancel", "POST", "/tasks/{reference}/cancel", "run"),
     Route("tasks.retry", "POST", "/tasks/{reference}/retry", "run"),
     Route("tasks.move", "POST", "/tasks/{reference}/move", "run"),
-    Route("tasks.pin", "POST", "/tasks/{reference}/pin", "approve"),
+    Route("tasks.pin", "POST", "/tasks/{reference}/pin", "approve", whole=True),
     Route("tasks.show", "GET", "/tasks/{reference}", "read"),
 )
 _KEPT = ("digest", "version")
@@ -194,7 +194,7 @@ _VERSIONS = (
     Route("versions.annotate", "POST", "/versions/{reference:path}/annotate", "run", whole=True),
     Route("versions.comment", "POST", "/versions/{reference:path}/comment", "run", whole=True),
     Route("versions.tag", "POST", "/versions/{reference:path}/tag", "run", whole=True),
-    Route("versions.approve", "POST", "/versions/{reference:path}/approve", "approve"),
+    Route("versions.approve", "POST", "/versions/{reference:path}/approve", "approve", whole=True),
     Route("versions.reject", "POST", "/versions/{reference:path}/reject", "approve", whole=True),
     Route("versions.legacy", "POST", "/versions/{reference:path}/legacy", "approve", whole=True),
     Route("versions.find", "GET", "/versions/{reference:path}", "read", names=_KEPT),

@@ -29,6 +29,7 @@ from intaglio.web import (
     uploads,
     webhooks,
 )
+from intaglio.web.idempotency import answering
 from intaglio.web.limits import Limits
 from intaglio.web.openapi import document
 from intaglio.web.verbs import endpoint
@@ -119,10 +120,11 @@ def create_app(studio: Studio, config: Config, supervisor: Supervisor | None = N
 
 @asynccontextmanager
 async def _lifespan(app: Any) -> AsyncIterator[None]:
-    await events.start(app)
-    await webhooks.start(app)
-    try:
-        yield
-    finally:
-        await webhooks.stop(app)
-        await events.stop(app)
+    with answering(app.state.studio):
+        await events.start(app)
+        await webhooks.start(app)
+        try:
+            yield
+        finally:
+            await webhooks.stop(app)
+            await events.stop(app)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
@@ -13,7 +13,8 @@ from starlette.responses import Response, StreamingResponse
 
 from intaglio.api.routes import SAID
 from intaglio.core.canonical import digest_bytes
-from intaglio.core.errors import Conflict, IntaglioError, Invalid
+from intaglio.core.errors import Conflict, IntaglioError, Invalid, Unavailable
+from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.open import Studio
 from intaglio.web.access import Principal
@@ -21,6 +22,7 @@ from intaglio.web.errors import error_response
 
 LONGEST_KEY = 200
 KEPT = timedelta(days=1)
+LOCK = "answering.lock"
 KEY = f"[!-~]([ -~]{{0,{LONGEST_KEY - 2}}}[!-~])?"
 _KEPT_HEADERS = ("location", "content-type", SAID.lower())
 _SHOWN = Conflict(
@@ -29,6 +31,19 @@ _SHOWN = Conflict(
 )
 # Takes the answer to be, inside the transaction that does what was asked for.
 Given = Callable[[Response], None]
+
+
+@contextmanager
+def answering(studio: Studio) -> Iterator[None]:
+    """What a server is inside of while it answers: keys whose requests a killed one had begun are free again.
+
+    Unless another server of the library is at work, whose requests they may be.
+    """
+    with ExitStack() as stack:
+        with suppress(Unavailable):  # nor where nothing can be written
+            stack.enter_context(TaskLock.hold(studio.root / "locks" / LOCK, timeout_s=0))
+            studio.parts.idempotency.release()
+        yield
 
 
 def once(

@@ -63,7 +63,6 @@ def serve(studio: Studio, serving: Serving, *, ready: Callable[[str], None]) -> 
     listener = _listening(config)
     config = replace(config, port=listener.getsockname()[1])
     options = ("--log", serving.log)
-    studio.parts.idempotency.release()  # nobody answers them any more
     supervisor = Supervisor(studio.root, workers=serving.workers, options=options) if serving.workers else None
     app = create_app(studio, config, supervisor)
     server = _Server(

@@ -12,13 +12,14 @@ from acceptance.conftest import node, ramp, write
 from fastapi import FastAPI
 from unit.web.asking import FAR, Answer, ask
 
-from intaglio.core.errors import StorageFailed
+from intaglio.core.errors import Conflict, StorageFailed
 from intaglio.imaging.png import encode
 from intaglio.store.idempotency import Idempotency
 from intaglio.studio import clock
 from intaglio.studio.open import Studio, init
 from intaglio.studio.settings import Settings
 from intaglio.web.app import Config, create_app
+from intaglio.web.idempotency import answering
 
 
 @pytest.fixture
@@ -82,6 +83,26 @@ def test_a_key_that_could_not_be_let_go_of_is_free_once_that_can_be_written(
         assert [commented(app, studio, version, "k").status for _ in range(2)] == [503, 503]
     assert commented(app, studio, version, "k").status == 200
     assert len(studio.versions.remarks(version)) == 1
+
+
+def test_the_keys_of_a_killed_server_are_free_unless_another_one_is_at_work(studio: Studio) -> None:
+    answers = studio.parts.idempotency
+    answers.begin("Cleo", "k", "request")
+    with answering(studio):
+        assert answers.begin("Cleo", "k", "request") is None
+        with answering(studio), pytest.raises(Conflict):
+            answers.begin("Cleo", "k", "request")
+    with answering(studio):
+        assert answers.begin("Cleo", "k", "request") is None
+
+
+def test_a_server_answers_where_nothing_can_be_written(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*given: object) -> None:
+        raise StorageFailed("no space left on the disk")
+
+    monkeypatch.setattr(Idempotency, "release", refused)
+    with answering(studio):
+        assert studio.tasks.list() == []
 
 
 def test_an_answer_is_kept_for_a_day(
