@@ -92,11 +92,13 @@ for command in (pin, submit, retry, wait, queue, move):
 @click.option("--limit", default=20, type=click.IntRange(1, 1000), help="How many.")
 @click.option("--before", metavar="ID", help="Only tasks older than this one.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only tasks in this state.")
+@click.option("--since", default="", metavar="DATE", help="Only tasks of this day, month or year (UTC), and later.")
+@click.option("--until", default="", metavar="DATE", help="Only tasks of this day, month or year, and earlier.")
 @common
-def list_(app: App, limit: int, before: str | None, status: Any) -> None:
+def list_(app: App, limit: int, before: str | None, status: Any, since: str, until: str) -> None:
     """The newest tasks."""
     with app.open() as studio:
-        found = studio.tasks.list(limit=limit, before=before, status=status)
+        found = studio.tasks.list(limit=limit, before=before, status=status, since=since, until=until)
     app.show(found, lambda: table([_row(task) for task in found]))
 
 

@@ -77,12 +77,23 @@ class Tasks:
         with self._database.read() as connection:
             return builtins.list(connection.execute(statement).scalars())
 
-    def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> builtins.list[Task]:
-        """The newest tasks, newest first: those added before the task `before`, those of a status.
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        status: Status | None = None,
+        first: str = "",
+        last: str = "",
+    ) -> builtins.list[Task]:
+        """The newest tasks, newest first: those added before the task `before`, those of a status, those whose ids lie
+        between two beginnings of ids, both included.
 
         Raises NotFound, Damaged.
         """
         statement = _NEWEST if status is None else _NEWEST.where(tasks.c.status == status)
+        if first or last:
+            statement = statement.where(tasks.c.id.between(first, f"{last}\U0010ffff"))
         with self._database.read() as connection:
             if before is not None:
                 statement = statement.where(tasks.c.seq < _seq(connection, before))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 
+from intaglio.core.errors import Invalid
 from intaglio.core.plan import Plan
 from intaglio.core.task import Reason, Task
 from intaglio.store.lock import TaskLock
 from intaglio.studio import clock
 from intaglio.studio.carry_out import lock_path
 from intaglio.studio.parts import Parts
+
+_DATE = re.compile(r"\d{4}(-\d\d){0,2}", re.ASCII)
 
 
 def queue(parts: Parts, plan: Plan, *, reproduces: str = "", reason: Reason | None = None) -> tuple[Task, TaskLock]:
@@ -44,6 +48,13 @@ def recorded(parts: Parts, task_id: str, plan: Plan, *, reproduces: str = "", re
     )
     parts.tasks.add(task)
     return task
+
+
+def id_on(date: str) -> str:
+    """How the ids of tasks of a day, month or year begin. Raises Invalid for what is no date."""
+    if date and not _DATE.fullmatch(date):
+        raise Invalid(f"{date[:40]!r} is no date", hint="Write a day, a month or a year: 2026-11-21, 2026-11 or 2026.")
+    return date.replace("-", "")
 
 
 def new_task_id() -> str:

@@ -26,7 +26,7 @@ from intaglio.studio.annotating import Waiting
 from intaglio.studio.carry_out import Watch, cancel_path, carry_out, lock_path
 from intaglio.studio.diff import TaskDifference, difference
 from intaglio.studio.parts import Parts
-from intaglio.studio.queue import queue
+from intaglio.studio.queue import id_on, queue
 from intaglio.studio.queueing import Place
 from intaglio.studio.saving import check_reason, keep_version, remember
 from intaglio.studio.versions import Versions
@@ -264,13 +264,27 @@ class Tasks:
         running = progress.read(self._parts, task.id) if task.status == "running" else None
         return TaskView(task, plan, steps, events, waits_for, attempts(task, events), running)
 
-    def list(self, *, limit: int = 50, before: str | None = None, status: Status | None = None) -> list[Task]:
-        """The newest tasks, `limit` at a time; `before` is the id where the last page ended. Raises NotFound."""
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        status: Status | None = None,
+        since: str = "",
+        until: str = "",
+    ) -> list[Task]:
+        """The newest tasks, `limit` at a time; `before` is the id where the last page ended.
+
+        With `since` and `until` (a day, month or year in UTC: "2026-11-21", "2026-11") only those asked for in that time,
+        both included. Raises NotFound, Invalid (no date).
+        """
+        first, last = id_on(since), id_on(until)
         if status == "interrupted":
             for state in ALIVE:  # what nobody carries out any more may not be marked yet
                 for task in self._parts.tasks.list(limit=limit, status=state):
                     self._alive(task)
-        found = [self._alive(task) for task in self._parts.tasks.list(limit=limit, before=before, status=status)]
+        listed = self._parts.tasks.list(limit=limit, before=before, status=status, first=first, last=last)
+        found = [self._alive(task) for task in listed]
         return [task for task in found if status is None or task.status == status]
 
     def snapshot(self, reference: str) -> Snapshot:

@@ -47,6 +47,8 @@ PARAMETERS: Mapping[str, str] = {
     "tasks.annotate.label": "Label of the version; empty for the one given before, or none.",
     "tasks.annotate.annotation": "Why the version is made, in words; empty for what was said before.",
     "tasks.list.before": "Id of the task all returned are older than, where the last page ended; or null.",
+    "tasks.list.since": "Only tasks of this day, month or year in UTC, or later ones: `2026-11-21`; empty for all.",
+    "tasks.list.until": "Only tasks of this day, month or year in UTC, and earlier; empty for all.",
     "tasks.list.status": "Only tasks of this status; null for all.",
     "tasks.queue.before": "Id of the task or job after which to go on, where the last page ended; null to begin.",
     "tasks.move.reference": "Task or job meant: its id, or the beginning of it.",
