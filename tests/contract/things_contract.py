@@ -335,7 +335,8 @@ class ThingsContract:
         assert kept.model.digest == both.beside.models.keep(name).model.digest
         assert model.digest in both.studio.models.kept()
         assert type(both.studio.models.restore(name)) is type(both.beside.models.restore(name))
-        both.studio.models.hash_pending()
+        for studio in (both.studio, both.beside):
+            studio.models.hash_pending()
         assert both.same(lambda studio: studio.library.impact(name).model) == model
         for call in (
             lambda studio: studio.models.find("nothing"),
