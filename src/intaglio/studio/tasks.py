@@ -275,8 +275,8 @@ class Tasks:
     ) -> list[Task]:
         """The newest tasks, `limit` at a time; `before` is the id where the last page ended.
 
-        With `since` and `until` (a day, month or year in UTC: "2026-11-21", "2026-11") only those asked for in that time,
-        both included. Raises NotFound, Invalid (no date).
+        With `since` and `until` (a day, month or year in UTC: "2026-11-21", "2026-11") only those asked for in that
+        time, both included. Raises NotFound, Invalid (no date).
         """
         first, last = id_on(since), id_on(until)
         if status == "interrupted":
