@@ -134,7 +134,7 @@ _WORKFLOWS = (
     Route("workflows.check", "POST", "/workflows/-/check", "read"),
     Route("workflows.lint", "POST", "/workflows/-/lint", "read"),
     Route("workflows.warnings", "POST", "/workflows/-/warnings", "read"),
-    Route("workflows.find", "POST", "/workflows/-/find", "read"),
+    Route("workflows.find", "POST", "/workflows/-/find", "run"),
     Route("workflows.tree", "GET", "/workflows/-/tree", "read"),
     Route(
         "workflows.history",
