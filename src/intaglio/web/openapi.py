@@ -13,6 +13,7 @@ from intaglio.api.schema import Schema, Schemas
 from intaglio.core.errors import HTTP_STATUSES, IntaglioError
 from intaglio.core.job import Job
 from intaglio.core.wire import to_wire
+from intaglio.studio.journal import MOST
 from intaglio.web.idempotency import KEY, LONGEST_KEY
 
 ERROR: Schema = {
@@ -138,6 +139,8 @@ def _parameter(route: Route, given: Parameter, schemas: Schemas) -> Schema:
     schema = schemas.of(given.hint)
     if not given.required and given.default is not None:
         schema["default"] = to_wire(given.default)
+    if given.name == "limit":
+        schema |= {"minimum": 1, "maximum": MOST}
     found: Schema = {
         "name": given.name,
         "in": given.place,

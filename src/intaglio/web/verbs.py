@@ -21,6 +21,7 @@ from intaglio.api.routes import BY_VERB, SAID, TOLD, Route
 from intaglio.core.errors import Invalid
 from intaglio.core.wire import from_wire, to_wire
 from intaglio.studio import uploads
+from intaglio.studio.journal import MOST
 from intaglio.studio.open import Studio
 from intaglio.web import previews
 from intaglio.web.access import Principal, principal_of, require, signer
@@ -71,7 +72,7 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
     if "author" in route.parameters:
         given["author"] = signer(principal, given.get("author", ""))
     if "limit" in route.parameters:
-        given.setdefault("limit", route.parameters["limit"].default)
+        _check_page(given.setdefault("limit", route.parameters["limit"].default))
     if route.verb == "jobs.retry":
         # What is begun again is what its verb does, and takes the same.
         again = BY_VERB.get(studio.jobs.get(given["reference"]).verb)
@@ -87,6 +88,12 @@ def _called(route: Route, request: Request, principal: Principal, given: dict[st
     if said:
         response.headers[SAID] = json.dumps(said)
     return response
+
+
+def _check_page(limit: int) -> None:
+    """Raises Invalid for a page that has no lines, or a whole library."""
+    if not 1 <= limit <= MOST:
+        raise Invalid(f"a page of {limit} lines", hint=f"Ask for 1 to {MOST}.")
 
 
 def _resolved(studio: Studio, route: Route, name: str, value: Any) -> Any:
@@ -119,11 +126,18 @@ async def _waited(route: Route, request: Request, principal: Principal) -> Respo
     end = time.monotonic() + min(given.pop("timeout", LONGEST_WAIT_S), LONGEST_WAIT_S)
     studio = signed(request, principal)
     while True:
-        found = await run_in_threadpool(call, studio, route, {**given, "timeout": 0.0})
+        found, is_over = await run_in_threadpool(_looked, studio, route, given)
         left = end - time.monotonic()
-        if found.status not in ("queued", "running", "interrupted") or left <= 0 or await request.is_disconnected():
+        if is_over or left <= 0 or await request.is_disconnected():
             return answer(route, found, request, None)
         await asyncio.sleep(min(left, WAIT_PAUSE_S))
+
+
+def _looked(studio: Studio, route: Route, given: Mapping[str, Any]) -> tuple[Any, bool]:
+    """A task or job as it is, and whether nothing happens to it unless somebody wants that."""
+    found = call(studio, route, {**given, "timeout": 0.0})
+    is_left = found.status == "interrupted" and not studio.parts.queue.has(found.id)
+    return found, is_left or found.status not in ("queued", "running", "interrupted")
 
 
 def call(studio: Studio, route: Route, given: Mapping[str, Any]) -> Any:
