@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import CapacityLimiter
 from fastapi import FastAPI
 from starlette.types import Message
 from unit.web.asking import LOCAL, PORT, Answer, Everyone, ask
@@ -43,7 +44,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def application(studio: Studio, given: Limits | None = None) -> FastAPI:
     """A server that takes files and does nothing else."""
     app = FastAPI()
-    app.state.studio, app.state.limits = studio, given or Limits()
+    app.state.studio, app.state.limits, app.state.writers = studio, given or Limits(), CapacityLimiter(2)
     app.include_router(uploads.router)
     errors.install(app)
     limits.install(app, app.state.limits)
@@ -327,7 +328,7 @@ def test_the_document_says_all_there_is_to_say(studio: Studio) -> None:
     document = application(studio).openapi()
     operations = [(path, verb, each) for path, verbs in document["paths"].items() for verb, each in verbs.items()]
     assert {(path, verb) for path, verb, _ in operations} == {
-        ("/api/uploads", "post"), ("/api/assets/{digest}", "put"), ("/api/assets", "post"),
+        ("/api/uploads", "post"), ("/api/assets/{reference}", "put"), ("/api/assets", "post"),
     }  # fmt: skip
     for path, verb, each in operations:
         assert each["summary"] and each["description"] and each["requestBody"]["content"], (path, verb)
@@ -345,8 +346,8 @@ def test_the_statuses_that_come_are_those_that_are_described(studio: Studio) -> 
     said = application(studio).openapi()["paths"]
     came: Sequence[tuple[str, str, int]] = [
         ("/api/uploads", "post", post(studio, b"x").status),
-        ("/api/assets/{digest}", "put", put(studio, DIGEST, PICTURE).status),
-        ("/api/assets/{digest}", "put", put(studio, DIGEST, PICTURE).status),
+        ("/api/assets/{reference}", "put", put(studio, DIGEST, PICTURE).status),
+        ("/api/assets/{reference}", "put", put(studio, DIGEST, PICTURE).status),
         ("/api/assets", "post", send(studio, form((file("a.png"), PICTURE))).status),
         ("/api/uploads", "post", post(studio, b"xx", given=Limits(upload=1)).status),
     ]
