@@ -19,6 +19,33 @@ from intaglio.studio.open import Studio, init
 from intaglio.studio.settings import Settings
 from intaglio.studio.variations import VariationView
 
+# The status of a connection that ended without a word.
+CLOSED = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, read."""
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        """The code of the error it is, in the one shape that errors have."""
+        assert self.headers["content-type"] == "application/json", self
+        assert self.json.keys() == {"error"}, self
+        assert self.json["error"].keys() == {"code", "message", "hint", "facts"}, self
+        assert b"Traceback" not in self.body
+        assert b'File \\"' not in self.body
+        return str(self.json["error"]["code"])
+
 
 @dataclass(frozen=True)
 class Furnished:

@@ -9,14 +9,13 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from acceptance.conftest import ramp
-from acceptance.hosting import Furnished, Host, furnished, hosted
+from acceptance.hosting import CLOSED, Answer, Furnished, Host, furnished, hosted
 
 from intaglio.core.canonical import digest_bytes
 from intaglio.imaging.png import encode
@@ -24,27 +23,6 @@ from intaglio.imaging.png import encode
 MIB = 2**20
 CHECK = "/api/workflows/-/check"
 JSON = "application/json"
-CLOSED = 0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back on a socket; status `CLOSED`: the connection ended without a word."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        """The code of the error it is."""
-        assert self.headers["content-type"] == JSON, self
-        said = json.loads(self.body)
-        assert said.keys() == {"error"}, said
-        assert said["error"].keys() == {"code", "message", "hint", "facts"}, said
-        assert b"Traceback" not in self.body
-        assert b'File \\"' not in self.body
-        return str(said["error"]["code"])
 
 
 @pytest.fixture(scope="module")

@@ -171,6 +171,17 @@ def test_a_name_may_hold_any_character(host: Host, name: str) -> None:
         assert (answer.status_code, answer.json()["error"]["facts"]["kind"]) == (404, noun.removesuffix("s"))
 
 
+@pytest.mark.parametrize("name", ["", "a@3", "../a", "a/b", "a\n", " ", "-"])
+def test_a_workflow_that_is_sent_has_a_name_that_a_file_could_have(host: Host, name: str) -> None:
+    """An empty one once made a tree of workflows without an end."""
+    nodes = {"a": {"type": "film-grain"}, "out": {"type": "output", "inputs": {"image": "a"}}}
+    for path in ("/api/workflows", "/api/workflows/-/check", "/api/tasks"):
+        answer = httpx2.post(f"{host.url}{path}", json={"workflow": {"name": name, "nodes": nodes}})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "workflow.invalid")
+        assert answer.json()["error"]["facts"]["field"] == "name"
+    assert httpx2.get(f"{host.url}/api/workflows/-/tree").status_code == 200
+
+
 def test_one_thing_has_one_address(host: Host) -> None:
     answer = httpx2.get(f"{host.url}/api/jobs/", follow_redirects=False)
     assert answer.status_code in (404, 422)

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from intaglio.core.entries import slot
 from intaglio.core.errors import Unfixed, UnpinnedModel, UnpinnedSeed
 from intaglio.core.plan import Plan, Source, Step, WorkflowRef
+from intaglio.core.record import plain
 from intaglio.core.seeds import ExecutedSeed, derive
-from intaglio.core.workflow import Workflow
+from intaglio.core.workflow import Workflow, parse_workflow
 from intaglio.engine.checks import Checked, check_kinds, check_nodes, order_of, widths_of
 from intaglio.engine.lint import Finding, findings_of
 from intaglio.engine.resources import Resources
@@ -60,6 +61,8 @@ def lint(workflow: Workflow, resources: Resources) -> list[Finding]:
 
 
 def _checked(workflow: Workflow, resources: Resources) -> tuple[dict[str, Checked], list[str], dict[str, int]]:
+    # One that was never a file (built in Python, or sent) keeps the rules of those that were: names, ids, counts.
+    parse_workflow(plain(workflow))
     checked = check_nodes(workflow, resources)
     order = order_of(checked)
     check_kinds(order, checked)

@@ -234,7 +234,10 @@ async def events(
     what: _Words = [],  # noqa: B006  # FastAPI copies it
     last_event_id: _LastId = "",
 ) -> Response:
-    """Follow what happens, from the line after the last one that is known, or from now on."""
+    """Follow what happens, from the line after the last one that is known, or from now on.
+
+    Scope: `read`.
+    """
     hub: Hub = request.app.state.hub
     known = _number(last_event_id) if last_event_id else after
     return await _answer(request, hub, known, Wanted(subject, _checked(what)))
@@ -257,7 +260,10 @@ async def task_events(
     what: _Words = [],  # noqa: B006  # FastAPI copies it
     last_event_id: _LastId = "",
 ) -> Response:
-    """Follow one task from its beginning, until nobody is at work at it any more: then comes the event "end"."""
+    """Follow one task from its beginning, until nobody is at work at it any more: then comes the event "end".
+
+    Scope: `read`.
+    """
     hub: Hub = request.app.state.hub
     id = (await hub.read(hub.studio.tasks.get, task)).id
     known = _number(last_event_id) if last_event_id else after or 0

@@ -78,7 +78,10 @@ async def ready(request: Request) -> Response:
     response_class=Response,
 )
 async def metrics(request: Request, _: Annotated[object, Depends(needs("read"))]) -> Response:
-    """The server's numbers, in the format of Prometheus."""
+    """The server's numbers, in the format of Prometheus.
+
+    Scope: `read`.
+    """
     written = await to_thread.run_sync(request.app.state.metrics.written)
     return Response(written, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
