@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from acceptance.workers import SETTINGS, emptied, workflow
+from click.testing import CliRunner
 
+from intaglio.cli.main import _way_out, cli
 from intaglio.core import retry
-from intaglio.core.errors import StorageFailed
+from intaglio.core.errors import Invalid, StorageFailed
 from intaglio.studio import carry_out, clock, uploads
 from intaglio.studio.carry_out import cancel_path
 from intaglio.studio.jobs import Jobs
@@ -72,3 +74,18 @@ def test_what_a_job_says_of_an_upload_names_it_as_it_was_given(studio: Studio) -
     assert brought.reference in error.message
     told = [str(line.facts) for line in studio.library.journal(subject=job.id)]
     assert not [line for line in told if str(studio.root) in line]
+
+
+# -- at the terminal ---------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_not_told_to_work_on_the_library_of_a_server(studio: Studio) -> None:
+    told = CliRunner().invoke(cli, ["worker", "--once", "--server", "http://127.0.0.1:1"])
+    assert (told.exit_code, told.exception.__class__) == (1, Invalid)
+
+
+def test_a_command_that_a_hint_ends_with_and_the_way_on_do_not_run_together() -> None:
+    error = Invalid("the form asks for client", hint="Give it: --field 'client=...'")
+    error.way_on = "intaglio tasks annotate TASK"
+    lines = _way_out(error).splitlines()
+    assert lines == ["Give it: --field 'client=...'", f"What was finished is kept; go on with: {error.way_on}"]

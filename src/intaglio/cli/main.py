@@ -135,7 +135,9 @@ def _located(error: IntaglioError) -> str:
 def _way_out(error: IntaglioError) -> str:
     """The hint, and how to go on with a task that stopped half-way."""
     resume = f"What was finished is kept; go on with: {error.way_on}" if error.way_on else ""
-    return " ".join(filter(None, (error.hint, resume)))
+    # A command that a hint ends with is on a line of its own.
+    between = " " if error.hint.endswith(".") else "\n"
+    return between.join(filter(None, (error.hint, resume)))
 
 
 def _discard_output() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from intaglio.cli.app import App, common
+from intaglio.core.errors import Invalid
 
 
 @click.command()
@@ -27,6 +28,8 @@ def worker(app: App, grace: float, once: bool, log: Any, supervised: bool) -> No
     from intaglio.worker.loop import Worker
     from intaglio.worker.stopping import Stopping
 
+    if app.behind()[0]:
+        raise Invalid("a worker works on the library of its own machine", hint="Name one here: --library DIR.")
     setup(log)
     parent = _parent() if supervised else None
     with open_for_others(app.library) as studio:
