@@ -187,6 +187,9 @@ def test_RUN_2_videos_and_pictures_are_brought_made_and_fetched(server: Server) 
     assert whole.headers["content-type"] == "video/mp4"
     assert digest_bytes(whole.content) == output
     assert "immutable" in whole.headers["cache-control"]
+    head = server.http.head(address)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.content))
     part = server.http.get(address, headers={"Range": "bytes=4-11"})
     assert (part.status_code, part.content) == (206, whole.content[4:12])
     same = server.http.get(address, headers={"If-None-Match": whole.headers["etag"]})

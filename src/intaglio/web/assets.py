@@ -183,3 +183,7 @@ def _headers(reference: str, asset: Asset) -> dict[str, str]:
 
 def _file_name(asset: Asset) -> str:
     return f"{asset.digest.partition(':')[2][:16]}.{asset.media_type.partition('/')[2][:8]}"
+
+
+# What a browser, a cache or `curl -I` asks before it takes the bytes.
+router.add_api_route("/{reference:path}/content", content, methods=["HEAD"], include_in_schema=False)
