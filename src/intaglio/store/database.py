@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +102,28 @@ class Database:
                 self._commit(connection)
             finally:
                 self._local.connection = None
+
+    @contextmanager
+    def changes(self) -> Iterator[Callable[[], bool]]:
+        """What tells whether anybody wrote since it was asked last (at first: yes), for next to nothing.
+
+        It raises what reading raises.
+        """
+        with self._plain_errors(), self._engine.connect() as connection:
+            # Asked many times a second: not through SQLAlchemy, which takes ten times as long.
+            cursor = connection.connection.cursor()
+            last: object = None
+
+            def changed() -> bool:
+                nonlocal last
+                try:
+                    # Another number after every commit of any other connection, of any process.
+                    before, last = last, cursor.execute("PRAGMA data_version").fetchone()
+                except sqlite3.Error as error:
+                    raise _translated(DBAPIError(None, None, error), self.path, self._busy_s) from error
+                return last != before
+
+            yield changed
 
     def close(self) -> None:
         """Close every connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from intaglio.core import attempt
@@ -24,8 +25,10 @@ from intaglio.worker.callbacks import Callbacks
 from intaglio.worker.calls import call
 from intaglio.worker.stopping import Stopping
 
-# How often an idle worker looks at the queue, and how far down.
-POLL_S = 0.05
+# How often an idle worker asks whether anybody wrote, and looks at the queue even if nobody did: what waits for a time
+# may be due, what another worker was at may be free. How far down it looks.
+POLL_S = 0.03
+LOOK_S = 0.5
 LOOKED_AT = 32
 # Later than any time an entry waits for.
 _EVER = "9999"
@@ -54,19 +57,24 @@ class Worker:
         with suppress(Unavailable):  # each task that needs them says so
             _ = self._parts.types  # found once for all who sign
         _log.info("worker %d is at work on %s", os.getpid(), self._parts.root)
-        while not self._stopping.asked:
-            try:
-                busy = self._one()
-                if once and not busy and not self._parts.queue.ready(_EVER):
-                    break
-            except IntaglioError as error:  # the library itself: a full disk, a locked database
-                self._pause(error)
-                continue
-            if busy:
-                self._troubles = 0
-            else:
-                self._stopping.wait(POLL_S)
+        with self._parts.database.changes() as changed:
+            while not self._stopping.asked:
+                try:
+                    if self._one():
+                        self._troubles = 0
+                    elif once and not self._parts.queue.ready(_EVER):
+                        break
+                    else:
+                        self._rest(changed)
+                except IntaglioError as error:  # the library itself: a full disk, a locked database
+                    self._pause(error)
         _log.info("worker %d stops", os.getpid())
+
+    def _rest(self, changed: Callable[[], bool]) -> None:
+        """Return once there may be something to do."""
+        until = time.monotonic() + LOOK_S
+        while not (self._stopping.wait(POLL_S) or changed() or time.monotonic() >= until):
+            pass
 
     def abandon(self) -> None:
         """End this process now; what it is at goes back into the queue."""

@@ -108,6 +108,32 @@ def test_settings_that_keep_what_was_committed(path: Path) -> None:
     assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 60_000}
 
 
+def test_whoever_writes_is_noticed_once(path: Path) -> None:
+    library, other = filled(path), stores(path)
+    with library.database.changes() as changed:
+        assert [changed(), changed()] == [True, False]
+        other.counters.next("seed", 7)
+        assert [changed(), changed()] == [True, False]
+        library.counters.next("seed", 8)  # over another connection of the same process
+        assert [changed(), changed()] == [True, False]
+        library.tasks.list()
+        other.tasks.list()
+        assert not changed(), "reading changes nothing"
+    for each in (library, other):
+        each.database.close()
+
+
+def test_who_asks_whether_anybody_wrote_hears_of_trouble_in_plain_words(path: Path) -> None:
+    database = filled(path).database
+    with closing(database._engine.raw_connection()) as connection:  # the one that is lent next
+        driver = connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_authorizer(lambda action, name, *_: int(name == "data_version"))
+    with database.changes() as changed, pytest.raises(StorageFailed, match="not authorized"):
+        changed()
+    database.close()
+
+
 def test_an_existing_library_is_opened_without_alembic_and_soon(path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from intaglio.store.database import Database;"
