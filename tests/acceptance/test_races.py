@@ -89,3 +89,12 @@ def test_a_command_that_a_hint_ends_with_and_the_way_on_do_not_run_together() ->
     error.way_on = "intaglio tasks annotate TASK"
     lines = _way_out(error).splitlines()
     assert lines == ["Give it: --field 'client=...'", f"What was finished is kept; go on with: {error.way_on}"]
+
+
+def test_a_run_that_came_from_elsewhere_is_listed_as_that(studio: Studio, tmp_path: Path) -> None:
+    made = studio.tasks.run(workflow(tmp_path, "plain"), annotation="to have one")
+    studio.versions.export(made.version, tmp_path / "out")
+    with init(tmp_path / "elsewhere", SETTINGS) as elsewhere:
+        elsewhere.versions.import_(tmp_path / "out")
+    listed = CliRunner().invoke(cli, ["--library", str(tmp_path / "elsewhere"), "tasks", "list"]).output
+    assert listed.split()[:3] == [made.id, "done", "import"]

@@ -261,5 +261,4 @@ def _how_far(progress: Progress) -> str:
 
 
 def _row(task: Task) -> tuple[str, ...]:
-    what = "reproduce" if task.purpose == "reproduce" else "run"
-    return (task.id, task.status, what, f"{task.workflow.name} @{task.workflow.version}", short(task.snapshot))
+    return (task.id, task.status, task.purpose, f"{task.workflow.name} @{task.workflow.version}", short(task.snapshot))
