@@ -354,6 +354,7 @@ def test_RUN_4_a_node_that_kills_its_worker_fails_with_the_reason_and_the_others
     assert (failed.status, failed.error.code) == ("failed", "worker.lost")
     assert words in failed.error.message
     assert bad.id in failed.error.message
+    assert failed.error.hint.endswith(f"intaglio tasks retry {bad.id}")
     assert len(marks(tmp_path, "bad")) == retry.MAX_TRIES == len(set(marks(tmp_path, "bad")))
     assert attempts(studio, bad.id) == ["lost"] * 3
     assert supervised.restarts == 3

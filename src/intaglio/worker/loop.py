@@ -135,7 +135,7 @@ class Worker:
         if not how and time.monotonic() - self._found_lost.setdefault(entry.id, time.monotonic()) < _WORDS_S:
             return None
         how = how or f"its process {pid} is gone, and nobody saw why"
-        hint = None if entry.what == "task" else f"See the log for why; then try again: intaglio jobs retry {entry.id}"
+        hint = f"See the log for why; then try again: intaglio {entry.what}s retry {entry.id}"
         error = WorkerLost(f"the worker died at {entry.what} {entry.id}: {how}", hint=hint)
         last = progress.read(self._parts, entry.id)
         error.step = last.step if last is not None else ""
