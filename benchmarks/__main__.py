@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.machine import describe
 
-NAMES = ("startup", "engine", "records", "assets", "blobs", "hashing", "scanning", "preflight", "capture")
+NAMES = ("startup", "engine", "records", "assets", "blobs", "hashing", "scanning", "preflight", "capture", "server")
 HEADINGS = ("what", "measured", "compared with", "ratio", "target", "")
 
 

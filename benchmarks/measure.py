@@ -83,6 +83,15 @@ def least_command(command: Sequence[str | Path], times: int, *, cwd: Path | None
     return min(command_cpu(command, cwd=cwd) for _ in range(times))
 
 
+def wait_until(condition: Callable[[], bool], pause_s: float = 0.01, longest_s: float = 60.0) -> None:
+    """Return once `condition` holds. Raises TimeoutError."""
+    until = time.monotonic() + longest_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("it took too long")
+        time.sleep(pause_s)
+
+
 def settle(seconds: float = 2.2) -> None:
     """Wait until fresh files are old enough to be trusted by their time stamps."""
     with suppress(InterruptedError):

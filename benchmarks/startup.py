@@ -11,7 +11,7 @@ from benchmarks.measure import Measured, command_cpu, least_command
 from benchmarks.samples import grain_chain, settings, workplace
 from intaglio.core.plan import Plan, Step, WorkflowRef
 from intaglio.core.task import Task
-from intaglio.studio.open import init
+from intaglio.studio.open import Studio, init
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "intaglio"
 TASKS = 1_000
@@ -25,7 +25,8 @@ def measure() -> Iterator[Measured]:
     with workplace() as folder:
         helped = least_command([COMMAND, "--help"], TIMES, cwd=folder) * 1000
         yield Measured("intaglio --help", helped, "ms CPU", compared, bare, 150)
-        _fill(folder)
+        with init(folder, settings()) as studio:
+            fill(studio, TASKS)
         for limit in ("20", "1000"):
             listed = least_command([COMMAND, "tasks", "list", "--limit", limit], TIMES, cwd=folder) * 1000
             yield Measured(f"intaglio tasks list --limit {limit}, of 1,000", listed, "ms CPU", compared, bare, 400)
@@ -37,16 +38,15 @@ def _first() -> float:
         return command_cpu([COMMAND, "init"], cwd=folder)
 
 
-def _fill(folder: Path) -> None:
-    """A library with many finished tasks."""
-    with init(folder, settings()) as studio:
-        reference = studio.workflows.add(grain_chain(3, Path("picture.png")))
-        parts = studio._parts
-        with parts.database.write():
-            for number in range(TASKS):
-                step = Step(id="n", node="n", type="film-grain", type_version=1, params={"amount": number / TASKS})
-                plan = Plan(workflow=reference, mode="discovery", threads=1, deterministic=True, steps=(step,))
-                parts.tasks.add(_task(number, reference, parts.documents.put(plan)))
+def fill(studio: Studio, count: int) -> None:
+    """Many finished tasks."""
+    reference = studio.workflows.add(grain_chain(3, Path("picture.png")))
+    parts = studio.parts
+    with parts.database.write():
+        for number in range(count):
+            step = Step(id="n", node="n", type="film-grain", type_version=1, params={"amount": number / count})
+            plan = Plan(workflow=reference, mode="discovery", threads=1, deterministic=True, steps=(step,))
+            parts.tasks.add(_task(number, reference, parts.documents.put(plan)))
 
 
 def _task(number: int, reference: WorkflowRef, plan: str) -> Task:
