@@ -345,7 +345,8 @@ def test_RUN_4_on_a_full_disk_everything_is_refused_and_nothing_is_left_half_don
         library(disk, **GRAINS).close()
         uploads, ballast = disk / "studio" / ".intaglio" / "uploads", disk / "ballast"
         with serving(disk / "studio", tmp_path / "log") as server, Patient(server.url) as line:
-            known = [line.ask("POST", "/api/tasks", body={"workflow": "long"})["id"] for _ in range(10)]
+            known = [line.ask("POST", "/api/tasks", body={"workflow": "long"})["id"] for _ in range(60)]
+            _finished(line, known[0])
             _fill(ballast)
             for method, path in (("POST", "/api/uploads?name=a.bin"), ("POST", "/api/uploads?name=b.bin")):
                 sent = httpx2.request(method, server.url + path, content=bytes(300_000), trust_env=False, timeout=30)
