@@ -255,7 +255,10 @@ def test_VER_8_numbers_stay_unique_when_many_save_at_once(server: Server) -> Non
 def test_VER_8_what_named_people_say_is_signed_with_their_names(server: Server, beside: Studio) -> None:
     task = server.post("/tasks", workflow=grainy("signed", uploaded(server)), annotation="to be judged")["id"]
     version = server.done(task)["version"]
-    tokens = {who: beside.tokens.create(who, [scope]).token for who, scope in (("Cleo", "approve"), ("Ben", "run"))}
+    tokens = {
+        "Cleo": beside.tokens.create("Cleo", ["approve"]).token,
+        "Ben": beside.tokens.create("Ben", ["run"]).token,
+    }
 
     def said(who: str, path: str, **body: Any) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {tokens[who]}"}

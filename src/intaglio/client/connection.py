@@ -15,7 +15,7 @@ import httpx2
 from intaglio.api.routes import SAID
 from intaglio.client.errors import error_of
 from intaglio.core.canonical import parse_json
-from intaglio.core.errors import Invalid, InvalidRecord, ServerGone, TooMany
+from intaglio.core.errors import Invalid, InvalidRecord, ServerGone, StillAtWork, TooMany
 from intaglio.core.journal import Notice
 from intaglio.core.progress import Progress
 from intaglio.core.wire import from_wire
@@ -25,6 +25,8 @@ CHUNK = 1 << 20
 TRIES = 4
 PAUSE_S = 0.25
 CONNECT_S = 10.0
+# So long the answer to a request is waited for that the server is at work at when the line is there again.
+LONGEST_S = 600.0
 # Longer than the server ever takes to say something: it sends a sign of life along an open stream every 15 s.
 SILENCE_S = 90.0
 T = TypeVar("T", Notice, Progress)
@@ -76,19 +78,23 @@ class Connection:
         return _json(response) if response.content else None
 
     def _send(self, method: str, path: str, query: Any, body: Any, headers: dict[str, str]) -> httpx2.Response:
-        for attempt in range(TRIES):
+        given, tries, end = body if method != "GET" else None, 0, time.monotonic() + LONGEST_S
+        while True:
             try:
                 with _plain(self.url):
-                    response = self._http.request(
-                        method, quoted(path), params=query, json=body if method != "GET" else None, headers=headers
-                    )
+                    response = self._http.request(method, quoted(path), params=query, json=given, headers=headers)
                     _refuse(response)
                     return response
-            except (ServerGone, TooMany) as error:
-                if attempt == TRIES - 1:
+            except StillAtWork:
+                # The line broke, and the server goes on with what was asked: its answer is waited for.
+                if time.monotonic() > end:
                     raise
-                time.sleep(max(PAUSE_S * 2**attempt, getattr(error, "after_s", 0.0)))
-        raise AssertionError  # the last attempt returned or raised
+                time.sleep(PAUSE_S)
+            except (ServerGone, TooMany) as error:
+                tries += 1
+                if tries == TRIES:
+                    raise
+                time.sleep(max(PAUSE_S * 2**tries / 2, getattr(error, "after_s", 0.0)))
 
     def read(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
         """The bytes at an address."""

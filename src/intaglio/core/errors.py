@@ -149,6 +149,13 @@ class Conflict(IntaglioError):
     code = "conflict"
 
 
+class StillAtWork(Conflict):
+    """A request that came again while it is still being carried out."""
+
+    code = "request.at_work"
+    hint = "Wait a little, then send it again."
+
+
 # -- it is not there ------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from intaglio.core.canonical import canonical, digest_bytes
-from intaglio.core.errors import Conflict, Damaged, InvalidRecord, NotFound
+from intaglio.core.errors import Conflict, Damaged, InvalidRecord, NotFound, StillAtWork
 from intaglio.store.database import Database, now
 from intaglio.store.schema import idempotency
 
@@ -53,9 +53,7 @@ class Idempotency:
         if row.request != request:
             raise Conflict(f"key {key!r} came with another request before", hint="Give each request a key of its own.")
         if row.status == 0:
-            raise Conflict(
-                f"the request with key {key!r} is still being worked on", hint="Wait a little, then send it again."
-            )
+            raise StillAtWork(f"the request with key {key!r} is still being worked on")
         return Answer(row.status, row.body)
 
     def finish(self, person: str, key: str, status: int, body: bytes) -> None:

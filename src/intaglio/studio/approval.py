@@ -17,6 +17,7 @@ from intaglio.core.task import Reason, Task
 from intaglio.core.version import APPROVED, Remark, Version, standing
 from intaglio.core.workflow import Mode, Node, Pin, Workflow
 from intaglio.studio.branching import with_known_files
+from intaglio.studio.deciding import keep_workflow
 from intaglio.studio.drift import Warning, approved, configured, leaves_production, refuse_archived
 from intaglio.studio.parts import Parts
 from intaglio.studio.planning import check_alone
@@ -95,7 +96,7 @@ def _into_production(parts: Parts, name: str, snapshot: Snapshot) -> WorkflowRef
     except Invalid as error:
         error.hint = "Fix that first, or approve it without capturing anything: --no-pin"
         raise
-    number, digest = parts.workflows.add(fixed, newest=True)
+    number, digest = keep_workflow(parts, fixed, newest=True)
     return WorkflowRef(name=name, version=number, digest=digest)
 
 
@@ -132,7 +133,7 @@ def pin(parts: Parts, task: Task) -> Pinned:
             pins[node], gone = _where_still_named(found, ran.nodes[node], latest.nodes[node])
             left += [f"{node}.{name}: the workflow names something else now" for name in gone]
         fixed = replace(latest, pins=pins)
-        number, digest = parts.workflows.add(fixed, newest=True)
+        number, digest = keep_workflow(parts, fixed, newest=True)
     return Pinned(WorkflowRef(name=fixed.name, version=number, digest=digest), pins, tuple(left))
 
 
@@ -159,7 +160,7 @@ def switch(parts: Parts, name: str, mode: Mode) -> WorkflowRef:
             )
         other = in_mode(latest, mode)
         check_alone(parts, other)
-        number, digest = parts.workflows.add(other, newest=True)
+        number, digest = keep_workflow(parts, other, newest=True)
     return WorkflowRef(name=name, version=number, digest=digest)
 
 
@@ -189,7 +190,7 @@ def roll_back(
             )
         for warning in leaves_production(parts, document, again=True):
             warn(warning)
-        number, kept = parts.workflows.add(document, newest=True)
+        number, kept = keep_workflow(parts, document, newest=True)
         reference = WorkflowRef(name=name, version=number, digest=kept)
 
         def build(number: int) -> Version:

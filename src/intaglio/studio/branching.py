@@ -18,6 +18,7 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.version import Version
 from intaglio.core.workflow import Mode, Pin, Workflow, parse_name
 from intaglio.studio import clock
+from intaglio.studio.deciding import keep_workflow
 from intaglio.studio.documents import SUFFIXES
 from intaglio.studio.drift import approved, is_archived, refuse_archived
 from intaglio.studio.parts import Parts
@@ -76,7 +77,7 @@ def branch(parts: Parts, base: WorkflowRef, document: Workflow, *, name: str, ve
     with parts.database.write():
         _check_free(parts, name)
         check_alone(parts, derived)
-        parts.workflows.add(derived)
+        keep_workflow(parts, derived)
         made = Branch(
             name=name, base=base, version=version, note=note, created=clock.now(), author=parts.settings.author
         )
@@ -293,7 +294,7 @@ def _keep(parts: Parts, shown: Carried, result: Workflow) -> Carried:
     result = in_mode(result, "discovery")
     check_alone(parts, result)
     left = parts.workflows.get(shown.name)[0].mode == "production"
-    number, digest = parts.workflows.add(result, newest=True)
+    number, digest = keep_workflow(parts, result, newest=True)
     reference = WorkflowRef(name=shown.name, version=number, digest=digest)
     return replace(shown, workflow=reference, left_production=left)
 

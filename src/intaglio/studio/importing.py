@@ -21,6 +21,7 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.task import TASK_ID, Task
 from intaglio.core.version import Version, slug
 from intaglio.core.workflow import NODE_ID, parse_workflow
+from intaglio.studio.deciding import keep_workflow
 from intaglio.studio.inside import INPUTS, RECORD, read_json
 from intaglio.studio.parts import Parts
 from intaglio.studio.queue import new_task_id
@@ -196,6 +197,8 @@ def keep(parts: Parts, read: Read) -> tuple[str, Version, bool]:
             lambda given: _version(parts, read, task, given, restores),
             task=None if ran else task.id,
         )
+        # Its own signature is as it came, and proves nothing here; who took it in is known.
+        parts.journal.note("version.imported", saved[0], {"by": parts.settings.author, "author": saved[1].author})
         return *saved, True
 
 
@@ -234,7 +237,7 @@ def _restored(parts: Parts, read: Read, ran: str) -> str:
 def _imported_task(parts: Parts, read: Read) -> Task:
     """The run of a record, kept as one that was carried out elsewhere."""
     snapshot = read.snapshot
-    number, document = parts.workflows.add(snapshot.workflow)
+    number, document = keep_workflow(parts, snapshot.workflow)
     task = Task(
         id=new_task_id() if read.altered or _is_task(parts, snapshot.task) else snapshot.task,
         status="done",

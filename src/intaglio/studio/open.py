@@ -54,12 +54,13 @@ class Studio:
         self.tokens = Tokens(parts)
         self._parts = parts
 
-    def signed_by(self, person: str) -> Studio:
-        """The same library, connections and warm models, for what is made in the name of a person.
+    def signed_by(self, person: str, *, decides: bool = True) -> Studio:
+        """The same library, connections and warm models, for what is made in the name of a person, who may decide what
+        is in production or not.
 
         Closing one closes all.
         """
-        return Studio(self._parts.signed_by(person))
+        return Studio(self._parts.signed_by(person, decides=decides))
 
     def telling(self, queued: Callable[[Task | Job], None]) -> Studio:
         """The same library, for calls that are to tell of each task or job they queue, in that very transaction."""

@@ -53,7 +53,8 @@ class Parts:
 
     `reach` is the only folder whose files may be opened because a caller or a record names them; None in the user's
     own process, where any may. `limits` are how much it takes in at a time. `queued` is told of each task and job that
-    is put in the queue, inside the transaction that does it.
+    is put in the queue, inside the transaction that does it. `decides`: whether whoever asks may put workflows into
+    production and change those that are there.
     """
 
     settings: Settings
@@ -64,6 +65,7 @@ class Parts:
     reach: Path | None = None
     limits: Limits = UNLIMITED
     queued: Callable[[Task | Job], None] = lambda made: None
+    decides: bool = True
     _backends: dict[tuple[int, bool], DiffusersBackend] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -128,10 +130,10 @@ class Parts:
         backend = self.backend(self.settings.threads, self.settings.deterministic)
         return backend.default_device() if chosen == "auto" else backend.check_device(chosen)
 
-    def signed_by(self, person: str) -> Parts:
+    def signed_by(self, person: str, *, decides: bool = True) -> Parts:
         """The same parts, connections and warm models for what is made in the name of a person."""
         signed = copy(self)
-        signed.settings = replace(self.settings, author=person)
+        signed.settings, signed.decides = replace(self.settings, author=person), decides
         return signed
 
     def telling(self, queued: Callable[[Task | Job], None]) -> Parts:

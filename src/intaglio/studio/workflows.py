@@ -18,6 +18,7 @@ from intaglio.core.plan import WorkflowRef
 from intaglio.core.record import plain
 from intaglio.core.workflow import Mode, Node, Workflow, parse_workflow
 from intaglio.studio import drift
+from intaglio.studio.deciding import keep_workflow
 from intaglio.studio.documents import SUFFIXES, parse_nested, parse_value, read_workflow
 from intaglio.studio.files import expanded, file_named, named
 from intaglio.studio.parts import Parts
@@ -60,7 +61,7 @@ class Workflows:
         from intaglio.studio.planning import check_alone
 
         check_alone(self._parts, workflow)
-        version, digest = self._parts.workflows.add(workflow, newest=newest)
+        version, digest = keep_workflow(self._parts, workflow, newest=newest)
         return WorkflowRef(name=workflow.name, version=version, digest=digest)
 
     def list(self, *, archived: bool = False) -> list[tuple[str, int, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from typing import Any
 from urllib.parse import urlencode
@@ -9,10 +10,14 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from intaglio.api.routes import Route
+from intaglio.api.routes import BY_VERB, Route
 from intaglio.core.wire import json_text, wire_text
 from intaglio.studio.files import UPLOAD
 from intaglio.studio.uploads import FOLDER
+
+# Verbs that show calls of other people. What somebody brought is known by a name that nobody else is to learn.
+SHOW_JOBS = frozenset(verb for verb in BY_VERB if verb.startswith("jobs.") or verb == "tasks.queue")
+_KEY = re.compile(UPLOAD + "[0-9a-f]{32}/")
 
 
 class Json(Response):
@@ -28,6 +33,8 @@ class Json(Response):
 def answer(route: Route, result: Any, request: Request, limit: int | None) -> Response:
     """The answer to a request for a verb that gave `result`; `limit` is the size of the page that was asked for."""
     text = _text(route, result).replace(json_text(_place(request))[1:-1], UPLOAD)
+    if route.verb in SHOW_JOBS:
+        text = _KEY.sub(f"{UPLOAD}.../", text)
     if route.work:
         return Json(text, status_code=route.status, headers={"Location": f"/api/jobs/{result.id}"})
     if not text.startswith("["):

@@ -19,6 +19,7 @@ from starlette.responses import Response
 
 from intaglio.api.routes import BY_VERB, SAID, TOLD, Route
 from intaglio.core.errors import Invalid
+from intaglio.core.scope import allows
 from intaglio.core.wire import from_wire, to_wire
 from intaglio.studio import uploads
 from intaglio.studio.journal import MOST
@@ -150,7 +151,7 @@ def call(studio: Studio, route: Route, given: Mapping[str, Any]) -> Any:
 def signed(request: Request, principal: Principal) -> Studio:
     """The studio as whoever asks has it: what is made is signed with their name."""
     studio: Studio = request.app.state.studio
-    return studio.signed_by(principal.person)
+    return studio.signed_by(principal.person, decides=allows(principal.scopes, "approve"))
 
 
 def _json(request: Request, body: bytes) -> Any:

@@ -24,6 +24,7 @@ STATUSES = {
     "Unfixed": 422, "InvalidRecord": 422, "NoPlaceInside": 422, "AnnotationMissing": 422, "UnsafeModel": 422,
     "InvalidModel": 422, "InvalidImage": 422, "RecordMismatch": 422, "TooLarge": 413, "TooSlow": 408,
     "Conflict": 409, "ModelUnavailable": 409, "CannotReproduce": 409, "NodeFailed": 409, "Cancelled": 409,
+    "StillAtWork": 409, "ModelUnavailable": 409, "CannotReproduce": 409, "NodeFailed": 409, "Cancelled": 409,
     "NotFound": 404, "OnlySimilar": 404, "NoLibrary": 503, "Unauthorized": 401, "Forbidden": 403, "TooMany": 429,
     "Unavailable": 503, "Damaged": 503, "LibraryTooNew": 503, "StorageFailed": 503, "BackendMissing": 503,
     "ServerGone": 503, "WorkerLost": 503,
