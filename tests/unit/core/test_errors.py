@@ -14,7 +14,7 @@ CODES = {
     "AnnotationMissing": 2, "UnsafeModel": 2, "InvalidModel": 2, "InvalidImage": 2, "RecordMismatch": 2, "Conflict": 2,
     "NotFound": 3, "OnlySimilar": 3, "NoLibrary": 3,
     "Unavailable": 4, "ModelUnavailable": 4, "Damaged": 4, "LibraryTooNew": 4, "StorageFailed": 4, "BackendMissing": 4,
-    "CannotReproduce": 4,
+    "CannotReproduce": 4, "StillAtWork": 2,
     "Unauthorized": 4, "Forbidden": 4, "TooMany": 4, "ServerGone": 4, "WorkerLost": 4, "TooLarge": 2, "TooSlow": 2,
     "Cancelled": 130,
 }  # fmt: skip
@@ -24,7 +24,7 @@ STATUSES = {
     "Unfixed": 422, "InvalidRecord": 422, "NoPlaceInside": 422, "AnnotationMissing": 422, "UnsafeModel": 422,
     "InvalidModel": 422, "InvalidImage": 422, "RecordMismatch": 422, "TooLarge": 413, "TooSlow": 408,
     "Conflict": 409, "ModelUnavailable": 409, "CannotReproduce": 409, "NodeFailed": 409, "Cancelled": 409,
-    "StillAtWork": 409, "ModelUnavailable": 409, "CannotReproduce": 409, "NodeFailed": 409, "Cancelled": 409,
+    "StillAtWork": 409,
     "NotFound": 404, "OnlySimilar": 404, "NoLibrary": 503, "Unauthorized": 401, "Forbidden": 403, "TooMany": 429,
     "Unavailable": 503, "Damaged": 503, "LibraryTooNew": 503, "StorageFailed": 503, "BackendMissing": 503,
     "ServerGone": 503, "WorkerLost": 503,
