@@ -144,9 +144,16 @@ def _facts(record: Task | Job, error: IntaglioError) -> dict[str, Json]:
     return {"attempt": record.attempt, "code": error.code, "message": str(error)}
 
 
+def _begun(parts: Parts, job: Job) -> set[str]:
+    """The tasks that the last attempt at a job began."""
+    said = parts.journal.list(subject=job.id, what=["job.said"], limit=_LONGEST_LOG)
+    began = [line for line in said if line.facts["callback"] == "began" and line.time >= job.started]
+    return {str(line.facts["args"][0]) for line in began}
+
+
 def _got_further(parts: Parts, record: Task | Job) -> bool:
-    """Whether the last attempt at a task finished a step that was not finished before."""
+    """Whether the last attempt at a task finished a step that was not finished before, or at a job one of its tasks."""
     if isinstance(record, Job):
-        return False
+        return any(parts.tasks.get(task).status in ("done", "waiting") for task in _begun(parts, record))
     steps = parts.tasks.steps(record.id)
     return any(step.attempt == record.attempt and not step.reused_from for step in steps)
