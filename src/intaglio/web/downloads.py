@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -35,14 +36,15 @@ def zipped(folder: Path, *, name: str, first: Sequence[Path] = ()) -> Response:
     """An answer with every file in `folder`, stored as it is, `first` in that order and then the others; the folder is
     removed when it was sent."""
     return StreamingResponse(
-        _chunks(folder, first),
+        chunks(folder, first),
         media_type="application/zip",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
         background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
     )
 
 
-def _chunks(folder: Path, first: Sequence[Path]) -> Iterator[bytes]:
+def chunks(folder: Path, first: Sequence[Path] = ()) -> Iterator[bytes]:
+    """The bytes of a zip of all files in a folder, those in `first` first; the folder is removed in the end."""
     try:
         outlet = _Outlet()
         with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]  # it only writes
@@ -50,6 +52,7 @@ def _chunks(folder: Path, first: Sequence[Path]) -> Iterator[bytes]:
                 info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (1980, 1, 1, 0, 0, 0))
                 with path.open("rb") as source, archive.open(info, "w", force_zip64=True) as target:
                     while data := source.read(CHUNK):
+                        os.utime(folder)  # it lies where old things are taken away, and is not old while it is sent
                         target.write(data)
                         yield outlet.take()
         yield outlet.take()
