@@ -11,8 +11,8 @@ from intaglio.store.queue import Queue
 
 @dataclass(frozen=True)
 class Limits:
-    """`queue`: how many tasks and jobs may wait; `pixels`: how many all steps of a plan may ask for together, by their
-    width and height. 0 is no limit."""
+    """`queue`: how many tasks and jobs may wait; `pixels`: how many a step of a plan may ask for, by its width and
+    height. 0 is no limit."""
 
     queue: int = 0
     pixels: int = 0
@@ -27,14 +27,15 @@ class Limits:
             )
 
     def check_plan(self, plan: Plan) -> None:
-        """Raises TooLarge for a plan that asks for more pixels than it may."""
-        asked = sum(_pixels(step.params.get("width"), step.params.get("height")) for step in plan.steps)
-        if self.pixels and asked > self.pixels:
-            raise TooLarge(
-                f"the workflow asks for {asked} pixels; this library takes {self.pixels} at a time",
-                limit=self.pixels,
-                hint="Ask for smaller pictures, or fewer.",
-            )
+        """Raises TooLarge for a plan with a step that asks for more pixels than it may."""
+        for step in plan.steps:
+            asked = _pixels(step.params.get("width"), step.params.get("height"))
+            if self.pixels and asked > self.pixels:
+                raise TooLarge(
+                    f"node {step.node!r} asks for {asked} pixels; this library takes {self.pixels} in a picture",
+                    limit=self.pixels,
+                    hint="Ask for a smaller picture.",
+                )
 
 
 UNLIMITED = Limits()
