@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 PATIENCE_S = 60
+CTRL_C = "\x03"
 
 
 def typed(library: Path, arguments: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
@@ -21,12 +22,13 @@ def typed(library: Path, arguments: Sequence[str], answers: Sequence[tuple[str, 
     if child == 0:
         os.environ |= {"INTAGLIO_LIBRARY": str(library), "NO_COLOR": "1"}
         os.execv(sys.executable, [sys.executable, "-m", "intaglio", *arguments])
-    shown, since, waiting = b"", b"", list(answers)
+    shown, since, waiting, last = b"", b"", list(answers), ""
     try:
-        while chunk := _read(screen):
+        while chunk := _read(screen, last):
             shown, since = shown + chunk, since + chunk
             if waiting and waiting[0][0].encode() in since:
-                os.write(screen, waiting.pop(0)[1].encode())
+                last = waiting.pop(0)[1]
+                os.write(screen, last.encode())
                 since = b""
     finally:
         os.close(screen)
@@ -35,8 +37,18 @@ def typed(library: Path, arguments: Sequence[str], answers: Sequence[tuple[str, 
     return code, shown.decode().replace("\r\n", "\n")
 
 
-def _read(screen: int) -> bytes:
-    if not select.select([screen], [], [], PATIENCE_S)[0]:
+def _read(screen: int, last: str) -> bytes:
+    """What comes on the screen; b"" when nothing comes any more.
+
+    A Ctrl-C in the moment between a prompt and the reading of its answer is seen by Python with the next key only; a
+    person presses it again, and so does this.
+    """
+    for _ in range(PATIENCE_S):
+        if select.select([screen], [], [], 1.0)[0]:
+            break
+        if last == CTRL_C:
+            os.write(screen, CTRL_C.encode())
+    else:
         return b""
     try:
         return os.read(screen, 4096)
