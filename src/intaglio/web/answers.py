@@ -33,7 +33,7 @@ class Json(Response):
 def answer(route: Route, result: Any, request: Request, limit: int | None) -> Response:
     """The answer to a request for a verb that gave `result`; `limit` is the size of the page that was asked for."""
     text = _text(route, result).replace(json_text(_place(request))[1:-1], UPLOAD)
-    if route.verb in SHOW_JOBS:
+    if route.verb in SHOW_JOBS and not _may_know(request, result):
         text = _KEY.sub(f"{UPLOAD}.../", text)
     if route.work:
         return Json(text, status_code=route.status, headers={"Location": f"/api/jobs/{result.id}"})
@@ -46,6 +46,12 @@ def answer(route: Route, result: Any, request: Request, limit: int | None) -> Re
     query = urlencode([*((k, v) for k, v in request.query_params.multi_items() if k != "before"), ("before", before)])
     link = f'<{request.url.path}?{query}>; rel="next"'
     return Json(f'{{"items":{text},"next":{json_text(before)}}}', status_code=route.status, headers={"Link": link})
+
+
+def _may_know(request: Request, result: Any) -> bool:
+    """Whether who asks may learn the names of what was brought for a job: its author, and who may do everything."""
+    principal = request.state.principal  # as `access` put it there
+    return "admin" in principal.scopes or getattr(result, "author", None) == principal.person
 
 
 def _text(route: Route, result: Any) -> str:
