@@ -10,9 +10,11 @@ from sqlalchemy import Connection, Row, Table, and_, func, select
 from sqlalchemy.schema import ForeignKeyConstraint
 
 from intaglio.core.errors import Damaged, InvalidRecord
+from intaglio.store.counters import given
 from intaglio.store.database import Database
 from intaglio.store.documents import document_problem
 from intaglio.store.idempotency import broken_answers
+from intaglio.store.journal import COUNTER
 from intaglio.store.pictures import broken_hashes
 from intaglio.store.rows import JOURNAL, NODE_RECORDS, SEALED, VERSIONS
 from intaglio.store.schema import (
@@ -112,6 +114,13 @@ def _check_journal(connection: Connection) -> Iterator[Problem]:
             missing = f"line {expected} is" if number == expected + 1 else f"lines {expected} to {number - 1} are"
             yield Problem("notice", str(expected), f"{missing} missing from the journal")
         expected = number + 1 if isinstance(number, int) else expected
+    try:
+        last = given(connection, COUNTER)
+    except Damaged:  # named with the other records
+        last = 0
+    if last >= expected:
+        missing = f"line {last} is" if last == expected else f"lines {expected} to {last} are"
+        yield Problem("notice", str(expected), f"{missing} missing from the end of the journal")
 
 
 def _check_queue(connection: Connection) -> Iterator[Problem]:

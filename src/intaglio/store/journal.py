@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from sqlalchemy import Connection, bindparam, func, or_, select
 
+from intaglio.core.errors import Damaged
 from intaglio.core.journal import Notice
 from intaglio.core.record import EMPTY, Json
+from intaglio.store.counters import give
 from intaglio.store.database import Database, now
 from intaglio.store.rows import JOURNAL, starts_with
 from intaglio.store.schema import journal
 
+# Counts the lines.
+COUNTER = "journal"
 _LAST = select(func.max(journal.c.number))
 _AFTER = (
     select(journal).where(journal.c.number > bindparam("after")).order_by(journal.c.number).limit(bindparam("limit"))
@@ -52,9 +57,12 @@ class Journal:
 def note(connection: Connection, what: str, subject: str, facts: Mapping[str, Json]) -> Notice:
     """Add a line within a transaction.
 
-    A writing transaction is alone from its first moment, so whoever sees a line sees all before it.
+    A writing transaction is alone from its first moment, so whoever sees a line sees all before it. Numbers are counted
+    beside the lines: one whose line got lost is not given out again, and a lost end is noticed.
     """
     number = (connection.execute(_LAST).scalar() or 0) + 1
+    with suppress(Damaged):  # the check names a broken counter; work goes on by the lines that are there
+        number = give(connection, COUNTER, first=number)
     notice = Notice(number=number, time=now(), what=what, subject=subject, facts=facts)
     JOURNAL.add(connection, notice)
     return notice

@@ -231,7 +231,7 @@ class TestReadOnly:
     def test_asked_for(self, path: Path) -> None:
         filled(path).database.close()
         database = Database.open(path, create=False, read_only=True)
-        assert count_rows(database) == 46
+        assert count_rows(database) == 47
         with pytest.raises(StorageFailed, match="read-only"), database.write():
             pass
         database.close()
@@ -274,7 +274,7 @@ def _as_nobody(work: Callable[[], None]) -> int:
 
 def _reads_but_does_not_write(path: Path) -> None:
     database = Database.open(path, create=False)
-    assert count_rows(database) == 46
+    assert count_rows(database) == 47
     with pytest.raises(StorageFailed, match="the library is read-only"), database.write():
         pass
 

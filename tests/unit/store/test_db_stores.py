@@ -374,8 +374,8 @@ def test_several_stores_share_one_commit(library: Stores, plan: str) -> None:
 
 def test_rows_are_counted(tmp_path: Path) -> None:
     library = filled(tmp_path / "library.db")
-    # documents 4, workflows 2, tasks 2, steps 2, assets 2, events 2, versions 2, models 2, reproduction 1, counter 1,
+    # documents 4, workflows 2, tasks 2, steps 2, assets 2, events 2, versions 2, models 2, reproduction 1, counters 2,
     # places 2, hashes 2, kept models 2, remark 1, envelope 1; branches 2, variations 2, runs 2, remarks on both 2 and 2
     # what waits 2, jobs 2, tokens 2, webhooks 2; the journal is not counted
-    assert count_rows(library.database) == 46
+    assert count_rows(library.database) == 47
     library.database.close()
