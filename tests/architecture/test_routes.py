@@ -42,7 +42,7 @@ CALLS = {
     "workflows check": ("workflows.check", "workflows.lint", "workflows.warnings", "workflows.find"),
     "workflows show": ("workflows.show", "workflows.history"),
     "assets import": ("assets.import_",),
-    "assets show": ("assets.show", "assets.state"),
+    "assets show": ("assets.show", "assets.state", "assets.as_made"),
     "models find": ("models.search",),
     "models hash": ("models.hash_pending",),
     "models impact": ("library.impact",),

@@ -275,6 +275,7 @@ class ThingsContract:
             assert both.same(lambda studio, reference=reference: studio.assets.thumbnail(reference, size=16))  # type: ignore[misc]
             both.same(lambda studio, reference=reference: studio.assets.lineage(reference, depth=1))  # type: ignore[misc]
         assert both.same(lambda studio: studio.assets.state(digest)) == "ok"
+        assert both.same(lambda studio: studio.assets.as_made(digest)).digest == digest
         both.same(lambda studio: studio.assets.compare(path, other))
         both.same(lambda studio: studio.assets.compare(digest, str(path)))
         there, here = tmp_path / "there", tmp_path / "here"

@@ -219,6 +219,7 @@ _ASSETS = (
     Route("assets.compare", "POST", "/assets/-/compare", "read", aside=("to",)),
     Route("assets.lineage", "GET", "/assets/{reference:path}/lineage", "read"),
     Route("assets.state", "GET", "/assets/{digest}/state", "read"),
+    Route("assets.as_made", "GET", "/assets/{reference:path}/as-made", "read"),
     Route("assets.show", "GET", "/assets/{reference:path}", "read"),
 )
 _MODELS = (

@@ -133,7 +133,14 @@ def setting_of(line: Connection, text: str, names: set[str]) -> str:
     place, equals, value = text.partition("=")
     if not equals or place.rpartition(".")[2] not in names or value.startswith((ADDRESS, PREFIX)) or not is_file(value):
         return text
-    return f"{place}={asset_of(line, expanded(value)).digest}"
+    return f"{place}={_picture_of(line, expanded(value))}"
+
+
+def _picture_of(line: Connection, path: Path) -> str:
+    """The digest of a reference picture; one that was exported from that library is known as what it was made as."""
+    digest = asset_of(line, path).digest
+    made: Asset = from_wire(Asset, line.ask("GET", f"/api/assets/{digest}/as-made"))
+    return made.digest
 
 
 def asset_of(line: Connection, path: Path) -> Asset:
@@ -163,7 +170,7 @@ def _with_pictures(line: Connection, workflow: Workflow, base: Path, images: Map
         for param in pictures & params.keys():
             value = params[param]
             if isinstance(value, str) and not value.startswith((ADDRESS, PREFIX)) and is_file(base / expanded(value)):
-                params[param] = asset_of(line, base / expanded(value)).digest
+                params[param] = _picture_of(line, base / expanded(value))
         nodes[name] = replace(node, params=params)
     return replace(workflow, nodes=nodes)
 

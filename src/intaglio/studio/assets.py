@@ -66,6 +66,20 @@ class Assets:
         """The bytes of an asset, verified. Raises NotFound, Conflict, Damaged."""
         return self._parts.blobs.read(self._kept(reference))
 
+    def as_made(self, reference: str) -> Asset:
+        """Of a file that was exported from here, the output it is without its record; else the asset itself.
+
+        Raises NotFound, Conflict, Damaged.
+        """
+        from intaglio.imaging.record import without_claim
+
+        asset = self.show(reference)
+        with suppress(InvalidImage, NotFound):
+            digest = digest_bytes(without_claim(self._parts.blobs.read(asset.digest)))
+            if digest != asset.digest and self.state(digest) == "ok":
+                return self._parts.assets.get(digest)
+        return asset
+
     def file(self, reference: str) -> Path:
         """The file of an asset in the library, verified: to be read, never written. Raises NotFound, Damaged."""
         return self._parts.blobs.path_of(self._digest(reference))
@@ -168,7 +182,7 @@ class Assets:
                     hint="Run the workflow from its file, or name the picture by its whole path or digest.",
                 )
             path = self._picture(given, base)
-            asset, name = self._as_made(self.add([path])[0]), path.name
+            asset, name = self.as_made(self.add([path])[0].digest), path.name
         if asset.media_type in MEDIA_TYPES:
             raise InvalidImage(f"{name} is a video, and a picture is wanted", hint="Name a picture.")
         try:
@@ -220,16 +234,6 @@ class Assets:
                 "asset", reference, hint="Give a digest as it was printed, or a file that is in the library."
             )
         return found[0]
-
-    def _as_made(self, asset: Asset) -> Asset:
-        """Of a file that was exported from here, the output it is without its record; else the asset itself."""
-        from intaglio.imaging.record import without_claim
-
-        with suppress(InvalidImage, NotFound):
-            digest = digest_bytes(without_claim(self._parts.blobs.read(asset.digest)))
-            if digest != asset.digest and self.state(digest) == "ok":
-                return self._parts.assets.get(digest)
-        return asset
 
     def _known(self, path: Path) -> Asset | None:
         """The asset a file held when it was last read, if neither the file nor the store changed since."""
