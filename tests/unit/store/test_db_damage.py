@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from unit.store.test_db_samples import WAITING, Stores, asset, filled, stores
 from unit.store.test_db_samples import model as model_of
 
@@ -17,7 +18,16 @@ from intaglio.core.snapshot import Snapshot
 from intaglio.core.workflow import Workflow
 from intaglio.store.database import Database
 from intaglio.store.integrity import Problem, check_rows
-from intaglio.store.schema import alembic_version, metadata, picture_hashes, step_inputs, step_outputs, version_outputs
+from intaglio.store.rows import COUNTERS
+from intaglio.store.schema import (
+    alembic_version,
+    counters,
+    metadata,
+    picture_hashes,
+    step_inputs,
+    step_outputs,
+    version_outputs,
+)
 from intaglio.store.search_index import TABLES
 
 UNSEALED = (step_inputs, step_outputs, version_outputs, picture_hashes, *TABLES)
@@ -84,6 +94,8 @@ def read_everything(library: Stores) -> None:
     if not library.reproductions.of(library.versions.find(label="warm")[0][0]):
         raise NotFound("reproduction", "warm")
     library.models.list()
+    with library.database.read() as connection:
+        COUNTERS.all(connection, select(counters))
     library.counters.next("seed", 1001)
     read_about_models(library)
     read_about_directions(library)

@@ -50,7 +50,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if len(body) < size:  # who sent it was killed in the middle
+                    self.close_connection = True
+                    return
                 receiver.got.append((dict(self.headers), body))
                 time.sleep(receiver.wait_s)
                 self.send_response(receiver.status)
