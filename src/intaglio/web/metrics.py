@@ -92,9 +92,10 @@ class Library:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-        self._ended: Counter[str] = Counter()
+        self._ended: Counter[str] = Counter(dict.fromkeys(_ENDED, 0))
         self._lock = Lock()
-        self._seen: int | None = None
+        # What ended before is not counted, whenever the numbers are first asked for.
+        self._seen: int = app.state.studio.parts.journal.last()
 
     def numbers(self) -> Iterator[Metric]:
         """All of them, as they are now. Reads the library."""
@@ -124,9 +125,6 @@ class Library:
     def _count_ended(self) -> Counter[str]:
         journal = self._app.state.studio.parts.journal
         with self._lock:
-            if self._seen is None:
-                self._seen = journal.last()
-                self._ended.update(dict.fromkeys(_ENDED, 0))
             last, words = journal.last(), [f"task.{status}" for status in _ENDED]
             while page := journal.list(self._seen, _PAGE, None, words):
                 self._ended.update(notice.what.removeprefix("task.") for notice in page)

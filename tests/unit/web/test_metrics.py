@@ -133,4 +133,12 @@ def test_what_was_looked_through_for_an_end_is_not_looked_through_again(
         for _ in range(3):
             note(studio, 1)
             numbers(running)
-    assert asked == [1, 1, 2], "from where the last look ended"
+    assert asked == [0, 1, 2], "from where the last look ended, and at first from where the server began"
+
+
+def test_what_ended_before_the_first_look_is_counted_from_when_the_server_began(studio: Studio, tmp_path: Path) -> None:
+    ran(studio, tmp_path)
+    with serving(studio) as running:
+        note(studio, 2, "task.failed")
+        found = numbers(running)
+    assert [found["intaglio_tasks_ended_total", status] for status in ("done", "failed")] == [0, 2]
