@@ -90,7 +90,7 @@ def once(
         with studio.parts.database.write() if whole else nullcontext():
             response = called(keep)
             keep(response)
-    except BaseException:
+    except BaseException:  # however it came to nothing, the key must not stay taken
         _let_go(request, principal.person, key)
         raise
     return response

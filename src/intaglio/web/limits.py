@@ -80,7 +80,7 @@ class Bodies:
         try:
             body.check(scope)
             await self._app(scope, body.receive, body.send)
-        except Exception:
+        except Exception:  # whatever the application made of the refusal it met while it read
             if body.refusal is None or body.answered:
                 raise
         if body.refusal is not None and not body.answered:
@@ -187,7 +187,7 @@ class Pace:
         try:
             with self._counted(name, is_local):
                 await self._app(scope, receive, sending)
-        except Exception as error:
+        except Exception as error:  # as above: what was refused in the middle may come back as anything
             told = error if isinstance(error, TooMany) else refusal
             if answered or told is None:
                 raise

@@ -180,7 +180,7 @@ def _files(route: Route, studio: Studio, given: dict[str, Any]) -> Response:
         if not route.folder:
             said = _relative(to_wire(result), f"{folder}/")
             (folder / RESULT).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
-    except BaseException:
+    except BaseException:  # nothing of what was not sent stays
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return zipped(folder, name=f"{route.noun}-{route.name}.zip", first=result if route.folder else ())

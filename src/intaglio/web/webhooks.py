@@ -155,7 +155,7 @@ class Teller:
         except IntaglioError as error:
             _log.error("the webhook cannot be told: %s", error, extra={"webhook": hook.id})
             await self._pause(AFTER_FAILURE_S)
-        except Exception:
+        except Exception:  # a fault of ours with one webhook must not silence the others
             _log.exception("telling the webhook failed", extra={"webhook": hook.id})
             await self._pause(AFTER_FAILURE_S)
 
