@@ -16,7 +16,6 @@ from starlette.types import Scope as Connection
 from intaglio.core.errors import Forbidden, IntaglioError, TooMany, Unauthorized
 from intaglio.core.scope import SCOPES, allows
 from intaglio.core.token import Scope
-from intaglio.web import redact
 from intaglio.web.bucket import Buckets
 from intaglio.web.errors import error_response
 from intaglio.web.origin import Headers, check_local, check_remote, is_proxied
@@ -121,7 +120,6 @@ def install(
     Add it after `limits.install`, so that it stands before it. `loopback`: only this machine reaches the server, and no
     proxy is meant to. `port` is the one it listens on, `hosts` are the names it answers to, any when empty.
     """
-    redact.install()
     app.add_middleware(Access, loopback=loopback, port=port, hosts=hosts, peers=peers)
 
 
